@@ -121,7 +121,7 @@ func listen(ctx context.Context, address string, o Options) (*Emulator, <-chan s
 		defer close(ended)
 		_ = inner.Serve(ctx, listener)
 	}()
-	return &Emulator{URL: url, OrgURL: url + "/" + inner.Org(), PAT: inner.DefaultPAT(), Handler: inner, inner: inner}, ended, nil
+	return &Emulator{URL: url, OrgURL: url + "/" + inner.State().Org, PAT: inner.DefaultPAT, Handler: inner, inner: inner}, ended, nil
 }
 
 // Env is the environment ("NAME=value") of a process that has a managed identity, as on Container Apps: AZP_URL,

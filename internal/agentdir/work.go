@@ -13,15 +13,11 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// MakeWork creates the work directory, owned by the jobs' user, if it is outside of this
+// PrepareWork creates the work directory, owned by the jobs' user, if it is outside of this
 // directory and does not exist. The agent creates it only when its first job starts, which
-// would fail without the permission. The error is a *DirError.
-func (d Dir) MakeWork(work string) error { return d.prepareWork(work, true) }
-
-// CheckWork reports whether MakeWork would succeed, and creates nothing.
-func (d Dir) CheckWork(work string) error { return d.prepareWork(work, false) }
-
-func (d Dir) prepareWork(work string, create bool) error {
+// would fail without the permission. The error is a *DirError. Without create it only
+// reports whether it would succeed.
+func (d Dir) PrepareWork(work string, create bool) error {
 	if !filepath.IsAbs(work) {
 		return nil // below this directory, which is writable
 	}
@@ -78,4 +74,23 @@ func (d Dir) makeWorkAsRoot(work, above string, create bool) error {
 		return err
 	}
 	return os.Lchown(work, d.User.UID, d.User.GID)
+}
+
+// DiskSpace returns the free bytes and the size of the disk of the work directory, which need
+// not exist. Free bytes are those that users without privileges can use.
+func (d Dir) DiskSpace(work string) (free, total uint64, err error) {
+	dir := work
+	if !filepath.IsAbs(work) {
+		dir = filepath.Join(d.Root, work)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil {
+			break
+		}
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return 0, 0, fmt.Errorf("cannot see how much space %s has: %w", dir, err)
+	}
+	return disk.Bavail * uint64(disk.Bsize), disk.Blocks * uint64(disk.Bsize), nil
 }

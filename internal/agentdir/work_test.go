@@ -14,20 +14,20 @@ func TestWork(t *testing.T) {
 	dir := t.TempDir()
 	d := agentdir.Dir{Root: filepath.Join(dir, "agent")}
 	work := filepath.Join(dir, "some", "work")
-	if err := d.CheckWork(work); err != nil {
+	if err := d.PrepareWork(work, false); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(filepath.Dir(work)); err == nil {
-		t.Error("CheckWork has created something")
+		t.Error("PrepareWork has created something")
 	}
-	if err := d.MakeWork(work); err != nil {
+	if err := d.PrepareWork(work, true); err != nil {
 		t.Error(err)
 	}
 	if info, err := os.Lstat(work); err != nil || !info.IsDir() {
-		t.Errorf("MakeWork has not created it: %v", err)
+		t.Errorf("PrepareWork has not created it: %v", err)
 	}
 	for _, fine := range []string{"_work", "", work} {
-		if err := errors.Join(d.CheckWork(fine), d.MakeWork(fine)); err != nil {
+		if err := errors.Join(d.PrepareWork(fine, false), d.PrepareWork(fine, true)); err != nil {
 			t.Errorf("%q: %v", fine, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestWork(t *testing.T) {
 		t.Error("a relative path is the agent's to create")
 	}
 	var unusable *agentdir.DirError
-	if err := d.MakeWork("/proc/work"); !errors.As(err, &unusable) || !strings.Contains(unusable.Why, "cannot be created in /proc") || !strings.Contains(unusable.Hint, "AZP_WORK") {
+	if err := d.PrepareWork("/proc/work", true); !errors.As(err, &unusable) || !strings.Contains(unusable.Why, "cannot be created in /proc") || !strings.Contains(unusable.Hint, "AZP_WORK") {
 		t.Errorf("below /proc: %v", err)
 	}
 }

@@ -226,7 +226,7 @@ func TestDoRaw(t *testing.T) {
 		s := newServer(t, says(c.status, c.kind, c.body))
 		var into struct{ ID int }
 		a, err := s.client.DoRaw(t.Context(), azdo.RawRequest{Op: "look", Method: http.MethodGet, Path: "_apis/x", Into: &into})
-		if err != nil || a.Status != c.want || a.TypeKey != c.typeKey || a.OK() != (c.fail == "") || c.fail != "" && !strings.Contains(a.Err.Error(), c.fail) {
+		if err != nil || a.Status != c.want || a.TypeKey != c.typeKey || (a.Err == nil) != (c.fail == "") || c.fail != "" && !strings.Contains(a.Err.Error(), c.fail) {
 			t.Errorf("%d %q: %+v, %v", c.status, c.body, a, err)
 		}
 	}

@@ -133,40 +133,40 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// PoolByName finds a pool for agents (not a deployment pool). If there is none, the error is
-// a *NoPoolError.
-func (c *Client) PoolByName(ctx context.Context, name string) (Pool, error) {
-	op := fmt.Sprintf("find agent pool %q", name)
-	var list struct{ Value []Pool }
-	err := c.get(ctx, op, "_apis/distributedtask/pools", url.Values{"poolName": {name}, "poolType": {"automation"}}, &list)
-	if err != nil {
-		return Pool{}, err
-	}
-	for _, p := range list.Value {
-		if strings.EqualFold(p.Name, name) && p.ID != 0 {
-			return p, nil
-		}
-	}
-	return Pool{}, c.noPoolError(ctx, op)
+// PoolRef says which pool: by its id, or by its name if the id is 0.
+type PoolRef struct {
+	ID   int
+	Name string
 }
 
-// poolNotFound is the server's error for a pool that does not exist, or that the caller may
+// PoolNotFound is the server's error for a pool that does not exist, or that the caller may
 // not view (azure-devops-rest.md 2.1).
-const poolNotFound = "TaskAgentPoolNotFoundException"
+const PoolNotFound = "TaskAgentPoolNotFoundException"
 
-// IsPoolNotFound says whether the server refused a request because the pool does not exist,
-// or because the caller may not view it.
-func IsPoolNotFound(err error) bool { return Is(err, poolNotFound) }
-
-// PoolByID returns a pool. If there is none, the error is a *NoPoolError.
-func (c *Client) PoolByID(ctx context.Context, id int) (Pool, error) {
-	op := fmt.Sprintf("find agent pool %d", id)
-	var p Pool
-	err := c.get(ctx, op, poolPath(id), nil, &p)
-	if Is(err, poolNotFound) {
+// FindPool finds a pool; by its name only a pool for agents (not a deployment pool). If
+// there is none, the error is a *NoPoolError.
+func (c *Client) FindPool(ctx context.Context, ref PoolRef) (Pool, error) {
+	if ref.ID == 0 {
+		op := fmt.Sprintf("find agent pool %q", ref.Name)
+		var list struct{ Value []Pool }
+		err := c.get(ctx, op, "_apis/distributedtask/pools", url.Values{"poolName": {ref.Name}, "poolType": {"automation"}}, &list)
+		if err != nil {
+			return Pool{}, err
+		}
+		for _, p := range list.Value {
+			if strings.EqualFold(p.Name, ref.Name) && p.ID != 0 {
+				return p, nil
+			}
+		}
 		return Pool{}, c.noPoolError(ctx, op)
 	}
-	if err == nil && p.ID != id {
+	op := fmt.Sprintf("find agent pool %d", ref.ID)
+	var p Pool
+	err := c.get(ctx, op, poolPath(ref.ID), nil, &p)
+	if Is(err, PoolNotFound) {
+		return Pool{}, c.noPoolError(ctx, op)
+	}
+	if err == nil && p.ID != ref.ID {
 		return Pool{}, invalid(op, "it is of another pool, or of none")
 	}
 	return p, err
@@ -268,23 +268,8 @@ func (c *Client) ReplaceAgent(ctx context.Context, pool int, a Agent) (Agent, er
 	return replaced, err
 }
 
-// AgentWithRequest returns an agent and the job request that is assigned to it. An answer
-// about another agent is an error.
-func (c *Client) AgentWithRequest(ctx context.Context, pool, id int) (Agent, error) {
-	return c.agentByID(ctx, pool, id, Include{AssignedRequest: true})
-}
-
-// AgentWithCapabilities returns an agent and its capabilities, which include our owner tags.
-func (c *Client) AgentWithCapabilities(ctx context.Context, pool, id int) (Agent, error) {
-	return c.agentByID(ctx, pool, id, Include{Capabilities: true})
-}
-
-// AgentWhole returns an agent with its capabilities and its assigned job request.
-func (c *Client) AgentWhole(ctx context.Context, pool, id int) (Agent, error) {
-	return c.agentByID(ctx, pool, id, Include{Capabilities: true, AssignedRequest: true})
-}
-
-func (c *Client) agentByID(ctx context.Context, pool, id int, with Include) (Agent, error) {
+// AgentByID returns an agent. An answer about another agent is an error.
+func (c *Client) AgentByID(ctx context.Context, pool, id int, with Include) (Agent, error) {
 	var a Agent
 	op := fmt.Sprintf("look at agent %d in pool %d", id, pool)
 	err := c.get(ctx, op, agentPath(pool, id), with.query(), &a)
@@ -304,21 +289,15 @@ func (c *Client) SetUserCapabilities(ctx context.Context, pool, id int, capabili
 	})
 }
 
-// DisableAgent keeps the server from assigning further jobs to an agent.
-func (c *Client) DisableAgent(ctx context.Context, pool, id int) error {
-	return c.setEnabled(ctx, fmt.Sprintf("disable agent %d in pool %d", id, pool), pool, id, false)
-}
-
-// EnableAgent lets the server assign jobs to an agent again.
-func (c *Client) EnableAgent(ctx context.Context, pool, id int) error {
-	return c.setEnabled(ctx, fmt.Sprintf("enable agent %d in pool %d", id, pool), pool, id, true)
-}
-
-// setEnabled sends the id also in the body, as the server requires (azure-devops-rest.md
-// 2.2).
-func (c *Client) setEnabled(ctx context.Context, op string, pool, id int, enabled bool) error {
+// SetEnabled lets the server assign jobs to an agent, or keeps it from that. It sends the id
+// also in the body, as the server requires (azure-devops-rest.md 2.2).
+func (c *Client) SetEnabled(ctx context.Context, pool, id int, enabled bool) error {
+	op := "disable"
+	if enabled {
+		op = "enable"
+	}
 	return c.do(ctx, request{
-		op: op, method: http.MethodPatch,
+		op: fmt.Sprintf("%s agent %d in pool %d", op, id, pool), method: http.MethodPatch,
 		path: agentPath(pool, id), body: Agent{ID: id, Enabled: &enabled},
 	})
 }

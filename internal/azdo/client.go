@@ -115,16 +115,10 @@ func (c *Client) get(ctx context.Context, op, path string, query url.Values, int
 // Authorize gets a token without sending a request, so that its duration and its errors can
 // be reported separately. The error is a *TokenError.
 func (c *Client) Authorize(ctx context.Context) error {
-	_, err := c.authorization(ctx, "log on to Azure DevOps", secret.Text{})
-	return err
-}
-
-func (c *Client) authorization(ctx context.Context, op string, rejected secret.Text) (secret.Text, error) {
-	authorization, err := c.auth.Authorization(ctx, rejected)
-	if err != nil {
-		return secret.Text{}, &TokenError{Op: op, Cause: err}
+	if _, err := c.auth.Authorization(ctx, secret.Text{}); err != nil {
+		return &TokenError{Op: "log on to Azure DevOps", Cause: err}
 	}
-	return authorization, nil
+	return nil
 }
 
 // do makes a request. After a 401 it asks for another token, because the cached one may have
@@ -132,36 +126,60 @@ func (c *Client) authorization(ctx context.Context, op string, rejected secret.T
 // if there is no other: a service in trouble sometimes answers with its sign-in page, and a
 // removal that fails leaves a ghost.
 func (c *Client) do(ctx context.Context, r request) error {
-	authorization, err := c.authorization(ctx, r.op, secret.Text{})
+	authorization, err := c.auth.Authorization(ctx, secret.Text{})
 	if err != nil {
-		return err
+		return &TokenError{Op: r.op, Cause: err}
 	}
 	err = c.send(ctx, r, authorization)
 	if Status(err) != http.StatusUnauthorized {
 		return err
 	}
-	another, noToken := c.authorization(ctx, r.op, authorization)
-	if noToken != nil {
-		return noToken
+	another, err := c.auth.Authorization(ctx, authorization)
+	if err != nil {
+		return &TokenError{Op: r.op, Cause: err}
 	}
 	return c.send(ctx, r, another)
 }
 
+// send makes one request.
 func (c *Client) send(ctx context.Context, r request, authorization secret.Text) error {
 	if err := c.waitRateLimit(ctx); err != nil {
 		return &Error{Op: r.op, Cause: err}
 	}
+	var body io.Reader
+	if r.body != nil {
+		b, err := json.Marshal(r.body)
+		if err != nil {
+			return fmt.Errorf("cannot %s: %w", r.op, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	query := url.Values{"api-version": {apiVersion}}
+	maps.Copy(query, r.query)
 	var sent atomic.Bool
-	req, err := c.build(ctx, r, authorization, &sent)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent.Store(true) }})
+	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.base, c.base)+"/"+r.path+"?"+query.Encode(), body)
 	if err != nil {
 		return fmt.Errorf("cannot %s: %w", r.op, err)
 	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json; charset=utf-8"))
+	}
+	req.Header.Set("Authorization", authorization.Reveal())
+	// Without this header, the answer to a rejected credential is a page instead of 401.
+	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	begun := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		c.observe(Observation{Method: r.method, Path: r.path, Duration: time.Since(begun)})
 		return &Error{Op: r.op, Sent: sent.Load(), Cause: httpclient.WithoutURL(err)}
 	}
+	return c.receive(r, resp, begun)
+}
+
+// receive reads the answer to a request.
+func (c *Client) receive(r request, resp *http.Response, begun time.Time) error {
 	defer resp.Body.Close()
 	ahead := c.noteServerClock(resp)
 	throttle := throttleOf(resp.Header)
@@ -185,34 +203,6 @@ func (c *Client) send(ctx context.Context, r request, authorization secret.Text)
 	return decodeResponse(r, resp, body)
 }
 
-func (c *Client) build(ctx context.Context, r request, authorization secret.Text, sent *atomic.Bool) (*http.Request, error) {
-	var body io.Reader
-	if r.body != nil {
-		b, err := json.Marshal(r.body)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(b)
-	}
-	query := url.Values{"api-version": {apiVersion}}
-	maps.Copy(query, r.query)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(httptrace.WroteRequestInfo) { sent.Store(true) },
-	})
-	req, err := http.NewRequestWithContext(ctx, r.method, cmp.Or(r.base, c.base)+"/"+r.path+"?"+query.Encode(), body)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json; charset=utf-8"))
-	}
-	req.Header.Set("Authorization", authorization.Reveal())
-	// Without this header, the answer to a rejected credential is a page instead of 401.
-	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
-	return req, nil
-}
-
 // decodeResponse decodes the body of a success, or returns the error of a failure.
 func decodeResponse(r request, resp *http.Response, body []byte) error {
 	switch {
@@ -228,7 +218,7 @@ func decodeResponse(r request, resp *http.Response, body []byte) error {
 		return nil
 	}
 	if err := json.Unmarshal(trimBOM(body), r.into); err != nil {
-		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err.Error()}}
+		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err}}
 	}
 	return nil
 }
@@ -250,9 +240,6 @@ type RawResponse struct {
 	TypeKey string // the server's name for the error
 	Err     error  // nil for a success, otherwise an *Error
 }
-
-// OK says whether the answer is a success.
-func (a RawResponse) OK() bool { return a.Err == nil }
 
 // DoRaw makes a request and returns the answer. It returns an error only if there was no
 // answer.

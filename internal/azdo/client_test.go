@@ -108,13 +108,13 @@ var operations = []struct {
 	answer string
 	want   call
 }{
-	{"PoolByName", func(ctx context.Context, c *azdo.Client) error {
-		_, err := c.PoolByName(ctx, "Büro & Co")
+	{"FindPool by name", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.FindPool(ctx, azdo.PoolRef{Name: "Büro & Co"})
 		return err
 	}, `{"count":1,"value":[{"id":12,"name":"BÜRO & co"}]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools", Query: url.Values{"poolName": {"Büro & Co"}, "poolType": {"automation"}}}},
-	{"PoolByID", func(ctx context.Context, c *azdo.Client) error {
-		_, err := c.PoolByID(ctx, 12)
+	{"FindPool by id", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.FindPool(ctx, azdo.PoolRef{ID: 12})
 		return err
 	}, `{"id":12,"name":"Default"}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12"}},
@@ -144,13 +144,13 @@ var operations = []struct {
 		return c.EachAgent(ctx, 12, azdo.Include{LastCompletedRequest: true}, func(azdo.Agent) {})
 	}, `{"count":0,"value":[]}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents", Query: url.Values{"includeLastCompletedRequest": {"true"}}}},
-	{"AgentWhole", func(ctx context.Context, c *azdo.Client) error {
-		_, err := c.AgentWhole(ctx, 12, 7)
+	{"AgentByID whole", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.AgentByID(ctx, 12, 7, azdo.Include{Capabilities: true, AssignedRequest: true})
 		return err
 	}, `{"id":7}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents/7",
 			Query: url.Values{"includeCapabilities": {"true"}, "includeAssignedRequest": {"true"}}}},
-	{"EnableAgent", func(ctx context.Context, c *azdo.Client) error { return c.EnableAgent(ctx, 12, 7) }, `{"id":7,"enabled":true}`,
+	{"SetEnabled true", func(ctx context.Context, c *azdo.Client) error { return c.SetEnabled(ctx, 12, 7, true) }, `{"id":7,"enabled":true}`,
 		call{Method: "PATCH", Path: "/org/_apis/distributedtask/pools/12/agents/7", Body: `{"id":7,"enabled":true}`}},
 	{"AgentPackages, newest", func(ctx context.Context, c *azdo.Client) error {
 		_, err := c.AgentPackages(ctx, "agent", "linux-x64", true)
@@ -174,12 +174,12 @@ var operations = []struct {
 	}, `{"id":7}`,
 		call{Method: "PUT", Path: "/org/_apis/distributedtask/pools/12/agents/7",
 			Body: `{"id":7,"name":"a","version":"99.999.9","enabled":true,"systemCapabilities":{"Agent.OS":"Linux"},"userCapabilities":{"docker":"true"}}`}},
-	{"AgentWithRequest", func(ctx context.Context, c *azdo.Client) error {
-		_, err := c.AgentWithRequest(ctx, 12, 7)
+	{"AgentByID with request", func(ctx context.Context, c *azdo.Client) error {
+		_, err := c.AgentByID(ctx, 12, 7, azdo.Include{AssignedRequest: true})
 		return err
 	}, `{"id":7}`,
 		call{Method: "GET", Path: "/org/_apis/distributedtask/pools/12/agents/7", Query: url.Values{"includeAssignedRequest": {"true"}}}},
-	{"DisableAgent", func(ctx context.Context, c *azdo.Client) error { return c.DisableAgent(ctx, 12, 7) }, `{"id":7,"enabled":false}`,
+	{"SetEnabled false", func(ctx context.Context, c *azdo.Client) error { return c.SetEnabled(ctx, 12, 7, false) }, `{"id":7,"enabled":false}`,
 		call{Method: "PATCH", Path: "/org/_apis/distributedtask/pools/12/agents/7", Body: `{"id":7,"enabled":false}`}},
 	{"RemoveAgent", func(ctx context.Context, c *azdo.Client) error { return c.RemoveAgent(ctx, 12, 7) }, ``,
 		call{Method: "DELETE", Path: "/org/_apis/distributedtask/pools/12/agents/7"}},
@@ -230,7 +230,7 @@ func TestAnswersAreRead(t *testing.T) {
 		"properties":{"ServerUrl":{"$type":"System.String","$value":"https://dev.azure.com/org/"},"Bare":"text"},
 		"assignedRequest":{"requestId":890663,"jobId":"j","jobName":"build","data":{"ParallelismTag":"Private"}}}`
 	s := newServer(t, says(200, asJSON, agent))
-	a, err := s.client.AgentWithRequest(t.Context(), 12, 7)
+	a, err := s.client.AgentByID(t.Context(), 12, 7, azdo.Include{AssignedRequest: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestPoolsThatAreClosed(t *testing.T) {
 // TestByNameIsExact: the server searches for names, so its answer may contain others.
 func TestByNameIsExact(t *testing.T) {
 	s := newServer(t, says(200, asJSON, `{"value":[{"id":1,"name":"linux-big"},{"id":2,"name":"LINUX"},{"id":3,"name":"linux2"}]}`))
-	if p, err := s.client.PoolByName(t.Context(), "linux"); err != nil || p.ID != 2 {
+	if p, err := s.client.FindPool(t.Context(), azdo.PoolRef{Name: "linux"}); err != nil || p.ID != 2 {
 		t.Errorf("pool %+v, %v", p, err)
 	}
 	if a, found, err := s.client.AgentByName(t.Context(), 1, "Linux"); err != nil || !found || a.ID != 2 {
@@ -280,7 +280,7 @@ func TestByNameIsExact(t *testing.T) {
 	if _, found, err := s.client.AgentByName(t.Context(), 1, "lin"); found || err != nil {
 		t.Errorf("found %v, %v", found, err)
 	}
-	_, err := s.client.PoolByName(t.Context(), "lin")
+	_, err := s.client.FindPool(t.Context(), azdo.PoolRef{Name: "lin"})
 	if !errors.Is(err, azdo.ErrNoPool) || !strings.Contains(err.Error(), `find agent pool "lin"`) {
 		t.Errorf("error is %v", err)
 	}
@@ -311,8 +311,8 @@ func TestNoPool(t *testing.T) {
 					tt.all(w, r)
 				}
 			})
-			_, byName := s.client.PoolByName(t.Context(), "x")
-			_, byID := s.client.PoolByID(t.Context(), 7)
+			_, byName := s.client.FindPool(t.Context(), azdo.PoolRef{Name: "x"})
+			_, byID := s.client.FindPool(t.Context(), azdo.PoolRef{ID: 7})
 			for want, err := range map[string]error{`cannot find agent pool "x"`: byName, "cannot find agent pool 7": byID} {
 				if !errors.Is(err, azdo.ErrNoPool) || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), tt.says) {
 					t.Errorf("error is %v", err)
@@ -321,7 +321,7 @@ func TestNoPool(t *testing.T) {
 		})
 	}
 	s := newServer(t, says(404, "text/html", "<html>")) // a page does not say that the pool is missing
-	if _, err := s.client.PoolByID(t.Context(), 7); errors.Is(err, azdo.ErrNoPool) || azdo.Status(err) != 404 {
+	if _, err := s.client.FindPool(t.Context(), azdo.PoolRef{ID: 7}); errors.Is(err, azdo.ErrNoPool) || azdo.Status(err) != 404 {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -402,7 +402,7 @@ func TestAFreshTokenHelps(t *testing.T) {
 		}
 		says(200, asJSON, `{"id":7}`)(w, r)
 	})
-	if _, err := s.client.AgentWithRequest(t.Context(), 12, 7); err != nil {
+	if _, err := s.client.AgentByID(t.Context(), 12, 7, azdo.Include{AssignedRequest: true}); err != nil {
 		t.Error(err)
 	}
 	if calls := s.seen(); len(calls) != 2 {
@@ -415,7 +415,7 @@ func TestAFreshTokenHelps(t *testing.T) {
 func TestTheOnlyTokenIsSentAgain(t *testing.T) {
 	s := newServer(t, says(401, "", ""))
 	s.tokens.only = true
-	if _, err := s.client.AgentWithRequest(t.Context(), 12, 7); azdo.Status(err) != 401 {
+	if _, err := s.client.AgentByID(t.Context(), 12, 7, azdo.Include{AssignedRequest: true}); azdo.Status(err) != 401 {
 		t.Errorf("error is %v", err)
 	}
 	if calls := s.seen(); len(calls) != 2 || !slices.Equal(s.tokens.asked, []bool{false, true}) {
@@ -530,7 +530,7 @@ func TestObservations(t *testing.T) {
 	s := newServer(t, says(204, "", ""))
 	var got []string
 	c := azdo.New(s.URL, http.DefaultClient, s.tokens, func(o azdo.Observation) {
-		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Duration >= 0 && o.Throttle.IsZero()))
+		got = append(got, fmt.Sprintf("%s %s %d %v", o.Method, o.Path, o.Status, o.Duration >= 0 && (o.Throttle == azdo.Throttle{})))
 	})
 	defer http.DefaultClient.CloseIdleConnections()
 	_ = c.RemoveAgent(t.Context(), 12, 7)
@@ -600,7 +600,7 @@ func FuzzErrorBody(f *testing.F) {
 				return &http.Response{StatusCode: status, Request: r, Header: http.Header{"Content-Type": {kind}, "Location": {location}},
 					Body: io.NopCloser(strings.NewReader(string(body)))}
 			})}, &tokens{}, nil)
-		_, err := c.AgentWithRequest(t.Context(), 1, 2)
+		_, err := c.AgentByID(t.Context(), 1, 2, azdo.Include{AssignedRequest: true})
 		if err == nil {
 			if status/100 != 2 || status == 203 {
 				t.Errorf("%d is a success", status)

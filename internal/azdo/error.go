@@ -55,13 +55,11 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // invalid is the error for a success that cannot be the answer to the request.
 func invalid(op, why string) *Error {
-	return &Error{Op: op, Sent: true, Cause: &invalidResponse{why}}
+	return &Error{Op: op, Sent: true, Cause: &invalidResponse{errors.New(why)}}
 }
 
 // invalidResponse says why an answer cannot be used.
-type invalidResponse struct{ why string }
-
-func (u *invalidResponse) Error() string { return u.why }
+type invalidResponse struct{ error }
 
 // TokenError says that no request was made, because there was no token.
 type TokenError struct {

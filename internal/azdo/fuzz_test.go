@@ -46,8 +46,8 @@ func FuzzAnswers(f *testing.F) {
 			name string
 			do   func(*azdo.Client) (any, error)
 		}{
-			{"PoolByName", func(c *azdo.Client) (any, error) { return c.PoolByName(ctx, "linux") }},
-			{"PoolByID", func(c *azdo.Client) (any, error) { return c.PoolByID(ctx, 12) }},
+			{"FindPool by name", func(c *azdo.Client) (any, error) { return c.FindPool(ctx, azdo.PoolRef{Name: "linux"}) }},
+			{"FindPool by id", func(c *azdo.Client) (any, error) { return c.FindPool(ctx, azdo.PoolRef{ID: 12}) }},
 			{"AddAgent", func(c *azdo.Client) (any, error) { return c.AddAgent(ctx, 12, azdo.Agent{Name: "a"}) }},
 			{"AgentByName", func(c *azdo.Client) (any, error) {
 				a, found, err := c.AgentByName(ctx, 12, "linux")
@@ -56,8 +56,10 @@ func FuzzAnswers(f *testing.F) {
 				}
 				return a, err
 			}},
-			{"AgentWithRequest", func(c *azdo.Client) (any, error) { return c.AgentWithRequest(ctx, 12, 7) }},
-			{"AgentWhole", func(c *azdo.Client) (any, error) { return c.AgentWhole(ctx, 12, 7) }},
+			{"AgentByID with request", func(c *azdo.Client) (any, error) { return c.AgentByID(ctx, 12, 7, azdo.Include{AssignedRequest: true}) }},
+			{"AgentByID whole", func(c *azdo.Client) (any, error) {
+				return c.AgentByID(ctx, 12, 7, azdo.Include{Capabilities: true, AssignedRequest: true})
+			}},
 			{"Agents", func(c *azdo.Client) (any, error) { return c.Agents(ctx, 12) }},
 			{"Account", func(c *azdo.Client) (any, error) { _, err := c.Account(ctx); return nil, err }},
 			{"RoleAssignments", func(c *azdo.Client) (any, error) { return c.RoleAssignments(ctx, 12) }},
@@ -144,7 +146,7 @@ func FuzzRetryAfter(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		_, err := fixed(503, http.Header{"Retry-After": {value}}, nil).AgentWithRequest(t.Context(), 1, 2)
+		_, err := fixed(503, http.Header{"Retry-After": {value}}, nil).AgentByID(t.Context(), 1, 2, azdo.Include{AssignedRequest: true})
 		var e *azdo.Error
 		if !errors.As(err, &e) || e.RetryAfter < 0 {
 			t.Fatalf("%q: %v, %+v", value, err, e)
@@ -171,7 +173,7 @@ func FuzzThrottle(f *testing.F) {
 		c := azdo.New("http://server", &http.Client{Transport: answering(func(r *http.Request) *http.Response {
 			return &http.Response{StatusCode: 200, Request: r, Header: h, Body: io.NopCloser(strings.NewReader(`{"id":7}`))}
 		})}, &tokens{}, func(o azdo.Observation) { seen = o.Throttle })
-		if err := c.DisableAgent(t.Context(), 12, 7); err != nil {
+		if err := c.SetEnabled(t.Context(), 12, 7, false); err != nil {
 			t.Fatal(err)
 		}
 		if seen.Delay < 0 || seen.RetryAfter < 0 || strings.ContainsAny(seen.Resource+seen.Limit+seen.Remaining, "\r\n") || len(seen.Resource) > 500 {

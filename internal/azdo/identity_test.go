@@ -67,7 +67,7 @@ func TestProbe(t *testing.T) {
 				t.Errorf("%+v, %v", got, err)
 			}
 			got.Date = time.Time{}
-			if got != tt.want || got.WithoutEntra() != (tt.what == "of Microsoft accounts") {
+			if got != tt.want || (got.Tenant == azdo.NoTenant) != (tt.what == "of Microsoft accounts") {
 				t.Errorf("is %+v", got)
 			}
 		})

@@ -45,7 +45,7 @@ func readList(body io.Reader, item func(*json.Decoder) error) error {
 	case errors.Is(err, io.EOF): // the answer is cut
 		err = io.ErrUnexpectedEOF
 	case errors.As(err, &syntax), errors.As(err, &typed):
-		err = &invalidResponse{oneLine(err.Error())}
+		err = &invalidResponse{errors.New(oneLine(err.Error()))}
 	}
 	return err
 }
@@ -60,7 +60,7 @@ type itemReader struct {
 
 func (r *itemReader) Read(b []byte) (int, error) {
 	if r.read-r.decoder.InputOffset() > maxBody {
-		return 0, &invalidResponse{"a part of the list is too long"}
+		return 0, &invalidResponse{errors.New("a part of the list is too long")}
 	}
 	n, err := r.from.Read(b)
 	r.read += int64(n)
@@ -72,7 +72,7 @@ func decodeList(d *json.Decoder, item func(*json.Decoder) error) error {
 	case err != nil || t == nil: // null is an empty list
 		return err
 	case t != json.Delim('{'):
-		return &invalidResponse{"it is no list"}
+		return &invalidResponse{errors.New("it is no list")}
 	}
 	for d.More() {
 		name, err := d.Token()
@@ -97,7 +97,7 @@ func decodeItems(d *json.Decoder, item func(*json.Decoder) error) error {
 	case err != nil || t == nil:
 		return err
 	case t != json.Delim('['):
-		return &invalidResponse{"it is no list"}
+		return &invalidResponse{errors.New("it is no list")}
 	}
 	for d.More() {
 		if err := item(d); err != nil {

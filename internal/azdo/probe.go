@@ -35,13 +35,9 @@ type Endpoint struct {
 	Target string    // of RedirectsElsewhere
 }
 
-// noTenant is the tenant of organisations with Microsoft accounts: they accept no Entra
-// tokens (azure-devops-rest.md 0).
-const noTenant = "00000000-0000-0000-0000-000000000000"
-
-// WithoutEntra says whether the organisation has Microsoft accounts, so that no managed
-// identity or service principal can be added to it.
-func (o Endpoint) WithoutEntra() bool { return o.Tenant == noTenant }
+// NoTenant is the tenant of organisations with Microsoft accounts: no managed identity or
+// service principal can be added to them (azure-devops-rest.md 0).
+const NoTenant = "00000000-0000-0000-0000-000000000000"
 
 // errNoTenant says that an organisation names no tenant: it is not connected to Entra ID, or
 // it is not on Azure DevOps Services.

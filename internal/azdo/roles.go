@@ -41,9 +41,6 @@ type RoleAssignment struct {
 	Access string `json:"access"` // "assigned" on this pool, or "inherited" from all pools
 }
 
-// Inherited says whether the role was assigned for all pools, not on this one.
-func (a RoleAssignment) Inherited() bool { return strings.EqualFold(a.Access, "inherited") }
-
 // PoolRoles lists the possible roles on pools.
 func (c *Client) PoolRoles(ctx context.Context) ([]Role, error) {
 	var list struct{ Value []Role }

@@ -22,9 +22,6 @@ type Throttle struct {
 	RetryAfter time.Duration // how long the next request should wait
 }
 
-// IsZero says whether the answer contains nothing about a rate limit.
-func (t Throttle) IsZero() bool { return t == Throttle{} }
-
 func throttleOf(h http.Header) Throttle {
 	t := Throttle{
 		Resource: oneLine(h.Get("X-RateLimit-Resource")), Limit: oneLine(h.Get("X-RateLimit-Limit")),

@@ -72,7 +72,7 @@ func theServersDelay(t *testing.T, status int) {
 		ask := func(ctx context.Context) time.Duration {
 			t.Helper()
 			begun := time.Now()
-			if err := c.DisableAgent(ctx, 12, 7); (err != nil) != (status != 200) {
+			if err := c.SetEnabled(ctx, 12, 7, false); (err != nil) != (status != 200) {
 				t.Fatal(err)
 			}
 			return at[len(at)-1].Sub(begun)
@@ -109,7 +109,7 @@ func theServersDelay(t *testing.T, status int) {
 		enough := errors.New("enough")
 		time.AfterFunc(time.Second, func() { cancel(enough) })
 		n := len(at)
-		if err := c.DisableAgent(ctx, 12, 7); !errors.Is(err, enough) || len(at) != n {
+		if err := c.SetEnabled(ctx, 12, 7, false); !errors.Is(err, enough) || len(at) != n {
 			t.Errorf("a wait that is cancelled: %v", err)
 		}
 	})
@@ -129,14 +129,14 @@ func TestThrottle(t *testing.T) {
 	var seen []azdo.Throttle
 	c := azdo.New(s.URL, http.DefaultClient, s.tokens, func(o azdo.Observation) { seen = append(seen, o.Throttle) })
 	defer http.DefaultClient.CloseIdleConnections()
-	if err := c.DisableAgent(t.Context(), 12, 7); err != nil {
+	if err := c.SetEnabled(t.Context(), 12, 7, false); err != nil {
 		t.Fatal(err)
 	}
 	want := azdo.Throttle{
 		Resource: "Git /TFS", Limit: "200", Remaining: "0", Reset: time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC),
 		Delay: 1250 * time.Millisecond, RetryAfter: 30 * time.Second,
 	}
-	if len(seen) != 1 || seen[0] != want || seen[0].IsZero() {
+	if len(seen) != 1 || seen[0] != want || (seen[0] == azdo.Throttle{}) {
 		t.Errorf("got %+v, want %+v", seen, want)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// agentCommands makes the commands that need an agent, or a process of azptend that runs
-// one, on this machine.
+// agentCommands makes the commands that work with an agent, or with an azptend that runs one,
+// on this machine.
 func agentCommands(p Process) []*cobra.Command {
 	return []*cobra.Command{newRun(p), newRegister(p), newInstall(p), newService(p), newDrain(p), newHealthcheck(p), newDoctor(p)}
 }

@@ -57,13 +57,13 @@ for a busy agent, since the job was assigned.`,
 	return c
 }
 
-// agentFilter is which of a pool's agents are meant.
+// agentFilter selects agents of a pool by flags and names.
 type agentFilter struct {
 	match  string
 	below  string // a version
 	mine   bool
 	names  []string
-	states []string // as they were given
+	states []string // the values of --state
 	chosen []pool.State
 }
 
@@ -74,7 +74,7 @@ func (c *agentFilter) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.mine, "mine", false, "only agents with azptend's owner tag")
 }
 
-// check says what is wrong with what a person chose by.
+// check validates the flags.
 func (c *agentFilter) check() error {
 	if _, ok := pool.VersionBelow(c.below, c.below); c.below != "" && !ok {
 		return badFlag("", "--version-below is %q, which is not of the form 5.282.3", c.below)
@@ -89,8 +89,8 @@ func (c *agentFilter) check() error {
 	return nil
 }
 
-// stateNames are the states that --state takes. Which agents are ghosts depends on rules
-// that this command does not have.
+// stateNames are the values of --state. Ghost is not one of them: which agents are ghosts
+// depends on rules for which this command has no settings.
 func stateNames() []string {
 	var names []string
 	for _, state := range pool.States() {
@@ -101,8 +101,8 @@ func stateNames() []string {
 	return names
 }
 
-// parseState reads a state. The server's word for idle and disabled agents is online, and
-// so was this command's.
+// parseState parses a value of --state. It also accepts online, the server's status of idle
+// and disabled agents, which earlier versions of this command used.
 func parseState(name string) ([]pool.State, bool) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	if name == "online" {
@@ -138,8 +138,8 @@ func (c *agentFilter) apply(agents []azdo.Agent) []azdo.Agent {
 }
 
 func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, asJSON bool) error {
-	looking := term.NewProgress(p.Stderr, term.IsTerminal(p.Stderr), fmt.Sprintf("looking at %v", tended))
-	agents, err := tended.Agents(ctx)
+	looking := term.NewProgress(p.Stderr, p.showsProgress(), fmt.Sprintf("looking at %v", tended))
+	agents, err := tended.Agents(ctx, nil)
 	looking.End()
 	if err != nil {
 		return err
@@ -149,22 +149,22 @@ func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentF
 		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
-		return printNone(p, tended, len(agents))
+		printNone(p, tended, len(agents))
+		return nil
 	}
 	return agentTable(p.Stdout, rows)
 }
 
-// printNone says that no agent is of the choice; all is how many there are.
-func printNone(p Process, tended *pool.Pool, all int) error {
+// printNone says that no agent matches the filter. all is the number of agents in the pool.
+func printNone(p Process, tended *pool.Pool, all int) {
 	if all == 0 {
-		_, err := fmt.Fprintf(p.Stderr, "there is no agent in %v\n", tended)
-		return err
+		p.note("there is no agent in %v", tended)
+		return
 	}
-	_, err := fmt.Fprintf(p.Stderr, "none of the %s in %v matches\n", text.Count(all, "agent"), tended)
-	return err
+	p.note("none of the %s in %v matches", text.Count(all, "agent"), tended)
 }
 
-// partialError says that some agents could not be dealt with; which ones was said.
+// partialError says that the operation failed for some agents, which were printed before.
 type partialError struct {
 	op         string // "remove"
 	failed, of int

@@ -65,7 +65,7 @@ type switcher struct {
 	asJSON     bool
 }
 
-// switched is one agent's JSON.
+// switched is the JSON of one agent.
 type switched struct {
 	ID      int        `json:"id"`              // id of the agent
 	Name    string     `json:"name"`            // name of the agent
@@ -76,7 +76,7 @@ type switched struct {
 }
 
 func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
-	all, err := tended.Agents(ctx)
+	all, err := tended.Agents(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,8 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderReason(a) != "" })
 	}
 	if len(agents) == 0 && !s.asJSON {
-		return printNone(s.p, tended, len(all))
+		printNone(s.p, tended, len(all))
+		return nil
 	}
 	var todo []azdo.Agent
 	rows := []switched{}
@@ -110,7 +111,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 }
 
 func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo.Agent, rows []switched) error {
-	working := term.NewProgress(s.p.Stderr, term.IsTerminal(s.p.Stderr), "")
+	working := term.NewProgress(s.p.Stderr, s.p.showsProgress(), "")
 	done, failed := 0, 0
 	err := tended.SetEnabled(ctx, todo, s.on, func(r pool.SwitchResult) {
 		outcome := s.done
@@ -135,7 +136,7 @@ func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo
 	return err
 }
 
-// missingNames are the names that no agent has.
+// missingNames are the given names that no agent has.
 func (s *switcher) missingNames(all []azdo.Agent) []string {
 	return slices.DeleteFunc(slices.Clone(s.chosen.names), func(name string) bool {
 		return slices.ContainsFunc(all, func(a azdo.Agent) bool { return strings.EqualFold(a.Name, name) })
@@ -150,7 +151,7 @@ func (s *switcher) row(a azdo.Agent, outcome string, err error) switched {
 	return r
 }
 
-// print shows what was done, or what would be.
+// print prints what was done, or what would be done.
 func (s *switcher) print(rows []switched, would int) error {
 	slices.SortFunc(rows, func(a, b switched) int { return a.ID - b.ID })
 	if s.asJSON {
@@ -165,7 +166,7 @@ func (s *switcher) print(rows []switched, would int) error {
 		t.Row(fmt.Sprint(r.ID), r.Name, r.Version, string(r.State), outcome)
 	}
 	if would > 0 {
-		fmt.Fprintf(s.p.Stderr, "dry run: use --yes to %s %s\n", s.verb, text.Count(would, "agent"))
+		s.p.note("dry run: use --yes to %s %s", s.verb, text.Count(would, "agent"))
 	}
 	return t.Flush()
 }

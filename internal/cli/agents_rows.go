@@ -14,7 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// agentRow is one row, and its JSON.
+// agentRow is a row of the table, and its JSON.
 type agentRow struct {
 	ID           int               `json:"id"`                // id of the agent
 	Name         string            `json:"name"`              // name of the agent
@@ -29,7 +29,7 @@ type agentRow struct {
 	Mark         *ownerRow         `json:"mark,omitempty"`    // azptend's owner tag; absent if azptend did not register the agent
 	Capabilities map[string]string `json:"capabilities"`      // user capabilities
 
-	now time.Time // the server's
+	now time.Time // the server's time
 }
 
 type jobRow struct {
@@ -91,7 +91,7 @@ func ownerOf(a azdo.Agent) *ownerRow {
 	return &ownerRow{marks[agentdir.TagKind], marks[agentdir.TagInstance], marks[agentdir.TagHost], marks[agentdir.TagRemoval]}
 }
 
-// owner is whose an agent is, for a person: azptend's, and where it lives.
+// owner describes the agent's owner for the table.
 func (m *ownerRow) owner() string {
 	if m == nil {
 		return ""
@@ -106,7 +106,7 @@ func (m *ownerRow) owner() string {
 	return text
 }
 
-// text is what a job is called: "ci 20260928.11, build".
+// text describes a job: "ci 20260928.11, build".
 func (j *jobRow) text() string {
 	if j == nil {
 		return ""

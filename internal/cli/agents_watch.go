@@ -15,14 +15,14 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// watchAgents looks again and again, until a signal, which is how it ends well.
+// watchAgents prints the agents again and again. A signal ends it without an error.
 func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, every time.Duration, asJSON bool) error {
 	tell := (&changePrinter{p: p, asJSON: asJSON}).print
 	if term.IsTerminal(p.Stdout) && !asJSON {
 		tell = func(tended *pool.Pool, agents []azdo.Agent) error { return redraw(p, tended, agents) }
 	}
 	for {
-		agents, err := tended.Agents(ctx)
+		agents, err := tended.Agents(ctx, nil)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -40,7 +40,7 @@ func watchAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agent
 	}
 }
 
-// redraw fills the terminal with as much of the table as it has room for.
+// redraw clears the terminal and prints as many rows of the table as fit.
 func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 	var b bytes.Buffer
 	if err := agentTable(&b, agentRows(tended, agents)); err != nil {
@@ -56,15 +56,15 @@ func redraw(p Process, tended *pool.Pool, agents []azdo.Agent) error {
 	return err
 }
 
-// changePrinter tells what is otherwise than the last time, a line an agent: for a file
-// or a pipe.
+// changePrinter prints a line for each agent that has changed since the last time. It is used
+// if the output is a file or a pipe.
 type changePrinter struct {
 	p      Process
 	asJSON bool
 	before map[int]agentRow
 }
 
-// change is a line of --json.
+// change is the JSON of a changed agent.
 type change struct {
 	Time   time.Time `json:"time"`   // when azptend saw the change
 	Change string    `json:"change"` // what happened: there, changed or gone
@@ -100,7 +100,7 @@ func (c *changePrinter) print(tended *pool.Pool, agents []azdo.Agent) error {
 	return nil
 }
 
-// summary is what makes a change worth a line.
+// summary contains the values whose change is printed.
 func (r agentRow) summary() string {
 	return strings.Join([]string{r.Name, string(r.State), fmt.Sprint(r.Enabled), r.Version, r.Job.text()}, "\n")
 }

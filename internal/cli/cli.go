@@ -1,6 +1,6 @@
-// Package cli is the command line. Each command has a file. It turns settings into
-// calls of the packages below, and prints; nothing below prints. Package exitcode has
-// the exit codes.
+// Package cli is the command line. Each command has a file: it parses flags and settings,
+// calls other packages, and prints. The other packages do not print. Package exitcode has the
+// exit codes.
 package cli
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// Process is what a command gets from the process it runs in.
+// Process is the process in which a command runs: its arguments, streams and environment.
 type Process struct {
 	Name    string   // of the program, for its help
 	Args    []string // with the program's name
@@ -30,16 +30,16 @@ type Process struct {
 	Stderr  *os.File
 	Began   time.Time
 
-	redactor   *secret.Redactor // of what the settings hold that nobody is to read
-	settings   *config.Settings // what this command has loaded: they decide how an error is printed
-	errors     *logqueue.Queue  // in front of Stderr, for the log and what follows it
-	prints     *logqueue.Queue  // in front of Stdout, for what a listener prints; may be the same
-	undumpable error            // nil: other processes of our user cannot look into this one
+	redactor   *secret.Redactor // removes the secrets in the settings from output
+	settings   *config.Settings // the settings that the command loaded: they decide how an error is printed
+	errors     *logqueue.Queue  // in front of Stderr, for the log and errors
+	prints     *logqueue.Queue  // in front of Stdout, for the listener's output; may be the same queue
+	undumpable error            // why this process could not be made undumpable; nil: it is
 }
 
-// OffMainThread runs a program, and leaves the main thread to wait. The kernel hands a
-// signal for the process to its main thread first. If that hangs in a file system, no
-// other thread gets the signal, and SIGTERM has no effect. The caller has locked the
+// OffMainThread runs a program on other threads, and the main thread only waits. The kernel
+// delivers a signal for the process to its main thread first. If that hangs in a file system,
+// no other thread gets the signal, and SIGTERM has no effect. The caller must have locked the
 // main goroutine to the main thread, in an init function.
 func OffMainThread(program func() int) int {
 	code := make(chan int)
@@ -47,11 +47,10 @@ func OffMainThread(program func() int) int {
 	return <-code
 }
 
-// Main runs the program and returns its exit code. More makes commands of other
-// packages.
+// Main runs the program and returns its exit code. more makes the commands of other packages.
 func Main(p Process, more ...func(Process) *cobra.Command) int {
-	// Before anything else, in every command: a probe and a hook are started with
-	// the container's environment while jobs of the same user run.
+	// This comes first in every command: a probe or a hook has the container's environment,
+	// and runs beside jobs of the same user.
 	p.undumpable = proc.MakeUndumpable()
 	config.IgnoreGoSettings()
 	p.redactor = &secret.Redactor{}
@@ -64,7 +63,7 @@ func Main(p Process, more ...func(Process) *cobra.Command) int {
 	return code
 }
 
-// NewRoot makes the program: all its commands, with those of other packages.
+// NewRoot makes the root command with all commands, including those of other packages.
 func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:     p.Name,
@@ -81,7 +80,7 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return newUsageError(c, err.Error(), suggestFlag(c, err))
 	})
-	root.RunE = needsCommand
+	root.RunE = p.needsCommand
 	root.Args = cobra.ArbitraryArgs
 	root.AddCommand(agentCommands(p)...)
 	root.AddCommand(newToken(p), newSetup(p), newSelftest(p), newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p))
@@ -89,8 +88,8 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		root.AddCommand(newCommand(p))
 	}
 	root.AddCommand(newVersion(p))
-	addCompletion(root)
-	addHelp(root)
+	addCompletion(p, root)
+	addHelp(p, root)
 	setHelp(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {
@@ -99,7 +98,7 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		switch c.Name() {
 		case "install", "token", "doctor", "setup", "placeholder", "agents", "prune", "keep":
 			endOnSignal(c)
-		} // run, register and selftest have an agent to remove; the others die of a signal
+		} // run, register and selftest have an agent to remove: they handle signals themselves
 	}
 	return root
 }
@@ -115,8 +114,8 @@ func newVersion(p Process) *cobra.Command {
 	}
 }
 
-// version is the module's version where the binary was built from a tagged
-// module, else the commit.
+// version is the module's version if the binary was built from a tagged module, otherwise the
+// commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

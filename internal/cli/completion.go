@@ -9,13 +9,13 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// addCompletion adds cobra's scripts for shells, and what they complete. A shell that there
-// is none for is an error here, and not a page of help that somebody's shell would read.
-func addCompletion(root *cobra.Command) {
+// addCompletion adds cobra's completion scripts, and the completion of values. An unknown shell
+// is an error. cobra would print the help, which a shell would then execute.
+func addCompletion(p Process, root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
-			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
+			c.Args, c.RunE = cobra.ArbitraryArgs, p.needsCommand
 			continue
 		}
 		for _, each := range append(c.Commands(), c) {
@@ -28,14 +28,13 @@ func addCompletion(root *cobra.Command) {
 	}
 }
 
-// The flags whose values are names of files and directories, settings by their variable.
+// The flags whose values are files or directories. Settings are named by their variable.
 var (
 	fileFlags = []string{"AZP_CA_FILE", "AZP_CLIENTCERTIFICATE", "AZP_TOKEN_FILE", "AZP_AGENT_FILE", "AZP_KEEP_TOKEN_FILE", "env-file"}
 	dirFlags  = []string{"AZP_WORK", "AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_REGISTERED", "out", "write"}
 )
 
-// completionOf completes the values of a flag: all of them, files or directories, or
-// nothing.
+// completionOf completes the values of a flag: a list of values, files, directories, or nothing.
 func completionOf(f *pflag.Flag) cobra.CompletionFunc {
 	name, values := f.Name, []string(nil)
 	if row, is := config.SettingOf(f); is {

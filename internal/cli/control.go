@@ -4,87 +4,20 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"os"
-	"time"
 
-	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/supervisor"
-	"github.com/azptend/azptend/internal/systemd"
 )
 
-// openControl lets other processes talk to these agents until the returned function is called.
-// Without its socket an agent works all the same.
-func openControl(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
-	server, err := listenForControl(s, group, log)
-	if errors.Is(err, control.ErrInUse) {
-		return openControlWhenFree(s, group, final, log)
-	}
-	return func() { closeControl(server, final, log) }
-}
-
-// openControlWhenFree is openControl where another azptend has the socket: this one
-// tries again until that one has left the agent's folder.
-func openControlWhenFree(s config.Settings, group *supervisor.Group, final *bounded.FinalSteps, log *slog.Logger) (done func()) {
-	log.Warn("Control socket in use by another azptend: drain and healthcheck reach that one until it exits")
-	ctx, cancel := context.WithCancel(context.Background())
-	opened := make(chan *control.Server, 1)
-	go func() {
-		defer close(opened)
-		again := time.NewTicker(time.Second)
-		defer again.Stop()
-		for {
-			select {
-			case <-again.C:
-			case <-ctx.Done():
-				return
-			}
-			server, err := listenForControl(s, group, log)
-			if errors.Is(err, control.ErrInUse) {
-				continue
-			}
-			if err == nil {
-				log.Info("Control socket opened")
-				opened <- server
-			}
-			return
-		}
-	}()
-	return func() {
-		cancel()
-		closeControl(<-opened, final, log)
-	}
-}
-
-// listenForControl opens the control socket. It logs every error but ErrInUse.
-func listenForControl(s config.Settings, group *supervisor.Group, log *slog.Logger) (*control.Server, error) {
-	server, err := control.Listen(controlLocation(s), statusAdapter{group}, log)
-	if err != nil && !errors.Is(err, control.ErrInUse) {
-		log.Warn("Control socket unavailable: drain and healthcheck will not work", "error", err)
-	}
-	return server, err
-}
-
-// closeControl closes the control socket; nil is one that was not opened.
-func closeControl(server *control.Server, final *bounded.FinalSteps, log *slog.Logger) {
-	if server == nil {
-		return
-	}
-	if err := server.Close(final.Limit(closeTimeout) / 2); err != nil {
-		log.Warn("Cannot remove the control socket", "error", err)
-	}
-}
-
-// controlLocation says where the azptend with these settings is talked to.
+// controlLocation is the location of the control socket for these settings.
 func controlLocation(s config.Settings) control.Location {
 	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
-// statusAdapter answers for the agents, in the types of the control socket.
+// statusAdapter is a control.Handler for a supervisor.Group. It is here because control and
+// supervisor do not import each other.
 type statusAdapter struct{ group *supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {
@@ -125,26 +58,4 @@ func toStatus(s supervisor.Snapshot, err error) (control.Status, error) {
 		status.Agents = append(status.Agents, own)
 	}
 	return status, nil
-}
-
-// notifySystemd reports the agents' state to systemd until done is called. Without
-// systemd it does nothing.
-func notifySystemd(s config.Settings, group *supervisor.Group, log *slog.Logger) (done func()) {
-	notifier, err := systemd.OpenNotifier(systemd.NotifyOptions{
-		Socket: s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: s.Getenv("WATCHDOG_USEC"), WatchdogPid: s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
-	})
-	if err != nil {
-		log.Warn("Cannot notify systemd: it does not know the agent's state", "error", err)
-	}
-	if notifier == nil {
-		return func() {}
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer notifier.Close()
-		notifier.Report(ctx, statusAdapter{group}, log)
-	}()
-	return func() { stop(); <-ended }
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -9,16 +10,17 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// diagnoseTimeout bounds how long the doctor may look while a life that has
-// failed waits to leave. Each of its few requests takes a fraction of a second.
+// diagnoseTimeout bounds diagnose, because a run that has failed waits for it before it exits.
+// Each of the few requests takes a fraction of a second.
 const diagnoseTimeout = 10 * time.Second
 
-// diagnose has the doctor find out which of several causes a failure has, where
-// the server's answer leaves that open: a token of another tenant, say, is
-// refused without a word. It returns err where that teaches nothing, and where ctx ends first.
+// diagnose runs checks of the doctor to find the cause of an error that may have several: for
+// example, the server refuses a token of another tenant without a reason. It returns err if
+// the checks find nothing, or if ctx ends first.
 func diagnose(ctx context.Context, s config.Settings, redactor *secret.Redactor, err error) error {
 	if !doctor.IsAmbiguous(err) || s.Registered != "" {
 		return err
@@ -26,35 +28,25 @@ func diagnose(ctx context.Context, s config.Settings, redactor *secret.Redactor,
 	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
 	defer cancel()
 	if found, better := doctor.Diagnose(ctx, remoteEnvironment(s, slog.New(slog.DiscardHandler), redactor), err); better && ctx.Err() == nil {
-		return &diagnosedError{err, found}
+		rest, repeats := strings.CutPrefix(found.What, err.Error())
+		if !repeats {
+			rest = ": " + found.What
+		}
+		return &hintedError{fmt.Errorf("%w%s", err, rest), found.Fix}
 	}
 	return err
 }
 
-// diagnosedError is a failure with what the doctor found.
-type diagnosedError struct {
-	err   error
-	found doctor.Problem
-}
-
-func (e *diagnosedError) Error() string {
-	if strings.HasPrefix(e.found.What, e.err.Error()) {
-		return e.found.What
-	}
-	return e.err.Error() + ": " + e.found.What
-}
-func (e *diagnosedError) Unwrap() error { return e.err }
-func (e *diagnosedError) Hint() string  { return e.found.Fix }
-
-// remoteEnvironment is the part of the environment that is not on this machine.
+// remoteEnvironment is the part of a doctor.Environment that is not on this machine.
 func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Redactor) doctor.Environment {
 	web := newWebClient(s)
 	e := doctor.Environment{Settings: s, HTTP: web}
 	if s.Identity.Source == "" || s.Registered != "" {
 		return e
 	}
-	s.Identity.StartupTimeout = endpointTimeout
-	who, err := newIdentity(s, web, log, redactor)
+	o := s.Identity.Options
+	o.StartupTimeout, o.EntraClient, o.Log, o.Redactor = endpointTimeout, web, log, redactor
+	who, err := identity.New(o)
 	if err != nil {
 		e.IdentityErr = err
 		return e
@@ -74,6 +66,6 @@ func remoteEnvironment(s config.Settings, log *slog.Logger, redactor *secret.Red
 	return e
 }
 
-// endpointTimeout is how long doctor waits for an identity endpoint that may still be
-// starting: a person waits for the result.
+// endpointTimeout is how long doctor waits for an identity endpoint. It is shorter than for
+// run, because a person waits for the result.
 const endpointTimeout = 5 * time.Second

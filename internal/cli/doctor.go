@@ -66,5 +66,5 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	case err != nil || out.Err() != nil:
 		return exitcode.With(exitcode.Internal, out.Err())
 	}
-	return exitcode.Silent(report.Code())
+	return exitcode.With(report.Code(), nil)
 }

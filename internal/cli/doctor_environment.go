@@ -25,8 +25,9 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// newEnvironment makes what the doctor looks at from the settings, as far as they can be
-// used: the same parts that run would use.
+// newEnvironment makes the doctor's environment from the settings, also if some are wrong. It
+// has the same parts that run would use. It is here because package doctor imports no package
+// that runs an agent.
 func newEnvironment(p Process, s config.Settings, problems []config.Problem, init *proc.Init) doctor.Environment {
 	log := slog.New(slog.DiscardHandler)
 	if s.LogLevel == slog.LevelDebug {
@@ -40,7 +41,7 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, ini
 		switch l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)"); {
 		case err == nil:
 			l.Close()
-		case errors.Is(err, syscall.EADDRINUSE): // perhaps by the azptend that runs here
+		case errors.Is(err, syscall.EADDRINUSE): // perhaps the azptend that runs here uses it
 			s.Warnings = append(s.Warnings, err.Error()+"; that is right only if it is the azptend that runs here")
 		default:
 			problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
@@ -58,9 +59,9 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, ini
 	return e
 }
 
-// requiredEndpoints are the hosts that are needed besides the organisation's: those from
-// which agents of Azure DevOps Services get tokens and packages (agent-protocol.md 3.2, 8),
-// and Entra ID's if it issues the token.
+// requiredEndpoints are the hosts that are needed in addition to the organisation's: those
+// from which agents of Azure DevOps Services get tokens and packages (agent-protocol.md 3.2,
+// 8), and Entra ID's if it issues the token.
 func requiredEndpoints(s config.Settings) []doctor.Endpoint {
 	var hosts []doctor.Endpoint
 	if at, err := url.Parse(s.URL); err == nil {
@@ -86,7 +87,7 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 	folder := agentdir.Dir{Root: s.AgentDir, LogDir: s.DiagFolder, User: as}
 	check := func() error {
-		if err := folder.CheckWork(s.WorkFolder); err != nil {
+		if err := folder.PrepareWork(s.WorkFolder, false); err != nil {
 			return err
 		}
 		if s.Registered != "" {
@@ -109,7 +110,7 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
 	environ, _ := envFilter(s).Apply(s.Environ)
-	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.FromInit(init)}
+	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.InitProcesses{Init: init}}
 	return doctor.AgentFolder{
 		Dir: s.AgentDir, User: userName(as), InstallPending: pending,
 		Check:   check,
@@ -120,7 +121,7 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	}
 }
 
-// checkRootCanBeMade checks that a root can be made by the agent's user, or by this user for it.
+// checkRootCanBeMade checks that the agent's user can make a root, or this user for it.
 func checkRootCanBeMade(installation, root agentdir.Dir) error {
 	if err := root.User.Do(installation.CheckListener); err != nil {
 		return err
@@ -142,7 +143,7 @@ func userName(as *proc.User) string {
 	return strconv.Itoa(syscall.Geteuid())
 }
 
-// jobAccess finds out what a job could reach.
+// jobAccess finds out which secrets a job could read.
 func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
 	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), DeafShell: proc.DeafShell(), Metadata: metadataAnswers}
 	if as != nil {

@@ -12,18 +12,18 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// doctorPrinter prints findings as they come: a line each, and below it what is wrong,
-// why it matters and what to do.
+// doctorPrinter prints each finding when its check ends: one line, and below it the problems,
+// why they matter and what to do.
 type doctorPrinter struct {
 	out       io.Writer
-	progress  io.Writer // a terminal, on which a line can be taken back; nil: none
+	progress  io.Writer // the terminal, on which a line can be erased; nil: there is none
 	color     bool
 	nameWidth int // of the names' column
 }
 
 func newDoctorPrinter(p Process, out io.Writer, redactor *secret.Redactor) *doctorPrinter {
 	t := &doctorPrinter{out: out, color: p.WantsColor()}
-	if term.IsTerminal(p.Stderr) {
+	if p.showsProgress() {
 		t.progress = redactor.Writer(p.Stderr)
 	}
 	for _, c := range doctor.Checks() {
@@ -32,7 +32,7 @@ func newDoctorPrinter(p Process, out io.Writer, redactor *secret.Redactor) *doct
 	return t
 }
 
-// printFinding is called before a check is made, without a verdict, and after.
+// printFinding is called twice for a check: before it, without a verdict, and after it.
 func (t *doctorPrinter) printFinding(f doctor.Finding) {
 	if f.Verdict == "" {
 		if t.progress != nil {
@@ -60,10 +60,10 @@ func (t *doctorPrinter) printFinding(f doctor.Finding) {
 	}
 }
 
-// oneLine is what a server, a job or an error said, for a line of a person's.
+// oneLine is a text of a server, a job or an error, made safe for one line on a terminal.
 func oneLine(s string) string { return term.Safe(strings.Join(strings.Fields(s), " ")) }
 
-// colorVerdict is a verdict, in the colour of traffic lights, at the width of the longest.
+// colorVerdict is a verdict in green, yellow or red, padded to the width of the longest.
 func (t *doctorPrinter) colorVerdict(v doctor.Verdict) string {
 	padded := fmt.Sprintf("%-8s", v)
 	colour := map[doctor.Verdict]string{doctor.OK: "32", doctor.Warning: "33", doctor.Failed: "31", doctor.Skipped: "2"}[v]

@@ -64,7 +64,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 		if !said {
 			fmt.Fprintln(w, term.Safe(drainText(s)))
 		} else if s.End == nil {
-			fmt.Fprintln(w, term.Safe(phaseText(s)))
+			fmt.Fprintln(w, term.Safe(fmt.Sprintf("It is %s%s", s.Phase, deadlineText(s))))
 		}
 		said = true
 	})
@@ -73,12 +73,12 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	}
 	fmt.Fprintln(w, term.Safe(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
-		return exitcode.Silent(s.End.Code)
+		return exitcode.With(s.End.Code, nil)
 	}
 	return nil
 }
 
-// drainText says what a drain was asked of.
+// drainText describes the agents that drain.
 func drainText(s control.Status) string {
 	if s.End != nil {
 		return fmt.Sprintf("Agent %q of pool %q is already draining", s.Agent, s.Pool)
@@ -90,9 +90,6 @@ func drainText(s control.Status) string {
 	return text + deadlineText(s)
 }
 
-// phaseText says which phase an agent is in.
-func phaseText(s control.Status) string { return fmt.Sprintf("It is %s%s", s.Phase, deadlineText(s)) }
-
 func deadlineText(s control.Status) string {
 	if s.Deadline == nil {
 		return ""
@@ -100,7 +97,7 @@ func deadlineText(s control.Status) string {
 	return ", and has until " + s.Deadline.UTC().Format(time.RFC3339)
 }
 
-// controlError gives the exit code to an error of the control socket.
+// controlError adds the exit code to an error of the control socket.
 func controlError(err error) error {
 	if errors.Is(err, control.ErrForbidden) {
 		return exitcode.With(exitcode.Denied, err)

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
@@ -13,15 +16,14 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// The rules of the voice, for everything this program says when it fails:
+// The rules for error messages:
 //
 //   - on standard error, with the prefix "azptend: "
 //   - "cannot X: why", in lower case and without a period at the end
-//   - then a line "hint: " with what to do, wherever we know
-//   - the variable or flag is named; a secret never is
+//   - then a line "hint: " with what to do, if that is known
+//   - they name the variable or flag, and contain no secrets
 
-// complain prints an error and returns the exit code for it. It is the only
-// printer of errors.
+// complain prints an error and returns its exit code. Only this function prints errors.
 func (p Process) complain(w io.Writer, err error) int {
 	var coded *exitcode.Error
 	if said := errors.As(err, &coded) && coded.Err == nil; err != nil && !said {
@@ -51,8 +53,8 @@ func (p Process) printError(w io.Writer, err error) {
 	}
 }
 
-// printFailure prints an error with what to do: for a person as all commands do, for a
-// program as a line of the log.
+// printFailure prints an error with its hint: as text, or with the log format json as a line
+// of the log.
 func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
 	if s.LogFormat == "text" {
 		p.printError(redactor.Writer(p.errors), err)
@@ -61,11 +63,37 @@ func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secr
 	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }
 
-// logsJSON says that each line on standard error is JSON.
+// remark prints what a person may want to know besides the result of a command. For a
+// program it is a line of the log.
+func (p Process) remark(level slog.Level, what, hint string) {
+	switch {
+	case p.logsJSON() && hint != "":
+		newLog(p.redactor.Writer(p.errors), *p.settings).Log(context.Background(), level, what, "hint", hint)
+		return
+	case p.logsJSON():
+		newLog(p.redactor.Writer(p.errors), *p.settings).Log(context.Background(), level, what)
+		return
+	case level == slog.LevelWarn:
+		what = "azptend: warning: " + what
+	}
+	fmt.Fprintln(p.Stderr, term.SafeLines(what))
+	if hint != "" {
+		fmt.Fprintln(p.Stderr, term.SafeLines("hint: "+hint))
+	}
+}
+
+// note is remark for what is worth no warning.
+func (p Process) note(format string, args ...any) {
+	p.remark(slog.LevelInfo, fmt.Sprintf(format, args...), "")
+}
+
+// showsProgress says that a line on standard error may change.
+func (p Process) showsProgress() bool { return term.IsTerminal(p.Stderr) && !p.logsJSON() }
+
+// logsJSON says whether all lines on standard error are JSON.
 func (p Process) logsJSON() bool { return p.settings != nil && p.settings.LogFormat == "json" }
 
-// logProblems is printProblems for who reads standard error by machine: a line of
-// the log each, as all the lines that would have followed.
+// logProblems is printProblems for the log format json: it logs a line for each problem.
 func logProblems(w io.Writer, problems []config.Problem) {
 	log := newLog(w, config.Settings{LogFormat: "json"})
 	for _, p := range problems {
@@ -87,4 +115,20 @@ func printProblems(w io.Writer, problems []config.Problem) {
 			fmt.Fprintf(w, "%shint: %s\n", strings.Repeat(" ", min(2*(len(problems)-1), 2)), p.Hint)
 		}
 	}
+}
+
+// Listen listens on the address in a setting. The error names the setting.
+func Listen(address, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		hint := ""
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			hint = "choose another port, or stop the process that listens there, perhaps another azptend"
+		case errors.Is(err, syscall.EACCES):
+			hint = "choose a port of 1024 or higher: lower ports need root"
+		}
+		return nil, &hintedError{fmt.Errorf("cannot listen on %s, which is %s: %w", address, setting, err), hint}
+	}
+	return l, nil
 }

@@ -52,8 +52,8 @@ Exit codes: 0 success, 1 failure, 64 invalid command line. One line says why.`,
 
 type healthOptions struct{ live, ready, json bool }
 
-// healthcheck prints the result to standard output, also a failure: platforms show
-// that of a probe.
+// healthcheck prints the result to standard output, also of a failure, because platforms show
+// a probe's standard output.
 func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Writer) error {
 	var h control.Health
 	s, err := c.Status(ctx)
@@ -71,7 +71,7 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 		fmt.Fprintln(w, term.Safe(line))
 	}
 	if !ok {
-		return exitcode.Silent(1)
+		return exitcode.With(1, nil)
 	}
 	return nil
 }

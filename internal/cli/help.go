@@ -42,7 +42,7 @@ var examples = map[string]string{
 	"completion":         "source <(azptend completion bash)",
 }
 
-// commandGroups are the commands by what people do with them.
+// commandGroups are the commands, grouped by their purpose.
 var commandGroups = []struct {
 	title string
 	names []string
@@ -54,7 +54,7 @@ var commandGroups = []struct {
 	{"Try it without Azure", []string{"demo", "emulate"}},
 }
 
-// setHelp gives every command an example, and a usage text that groups its flags.
+// setHelp adds an example to each command, and sets a usage text that groups its flags.
 func setHelp(root *cobra.Command) {
 	root.SetUsageFunc(func(c *cobra.Command) error {
 		_, err := io.WriteString(c.OutOrStderr(), usageText(c))
@@ -80,11 +80,11 @@ func setHelp(root *cobra.Command) {
 	}
 }
 
-// usageText lists how a command is called, its subcommands, and its flags by group.
+// usageText has a command's usage lines, subcommands, and flags by group.
 func usageText(c *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("Usage:\n")
-	if !c.HasAvailableSubCommands() || c.Name() == "agents" { // which does something by itself
+	if !c.HasAvailableSubCommands() || c.Name() == "agents" { // agents has subcommands, and can be run without one
 		fmt.Fprintf(&b, "  %s\n", c.UseLine())
 	}
 	if c.HasAvailableSubCommands() {
@@ -105,7 +105,7 @@ func usageText(c *cobra.Command) string {
 	return b.String()
 }
 
-// writeCommands lists the subcommands, those of the program by what people do with them.
+// writeCommands lists the subcommands. Those of the root command are grouped.
 func writeCommands(b *strings.Builder, c *cobra.Command) {
 	rest := map[string]*cobra.Command{}
 	width := 0
@@ -165,8 +165,8 @@ func writeFlags(b *strings.Builder, c *cobra.Command) (secrets []string) {
 	return secrets
 }
 
-// withType is a flag for the help. pflag has its own names of types, and prints a default
-// for a list that has none.
+// withType is a flag with azptend's type name for the help. pflag has other names, and prints a
+// default for a list without one.
 func withType(f *pflag.Flag) *pflag.Flag {
 	name := f.Value.Type()
 	if row, is := config.SettingOf(f); is && name == "string" {
@@ -202,7 +202,7 @@ func wrapParagraphs(s string) string {
 	return strings.Join(paragraphs, "\n\n")
 }
 
-// wrap breaks a text into lines that begin at a column.
+// wrap wraps a text into lines that begin at a column.
 func wrap(s string, column int) string {
 	var lines []string
 	line := ""

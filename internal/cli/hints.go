@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/setup"
 )
 
-// hintFor says what to do about an error, "" if nobody knows. It asks the error itself
-// first, and last the doctor's table of causes, with the identity that the settings chose.
+// hintFor is the hint for an error; "" if there is none. It tries the error's own hint first,
+// and the doctor's table of causes, with the identity in the settings, last.
 func (p Process) hintFor(err error) string {
 	var dir *agentdir.DirError
 	var hinter interface{ Hint() string }
@@ -44,6 +44,6 @@ func (p Process) hintFor(err error) string {
 	if cause == nil {
 		return ""
 	}
-	fix := doctor.FixFor(cause, s.Identity.Source, s.Identity.Reason)
+	fix := doctor.FixFor(cause, s.Identity)
 	return doctor.CompleteSetup(fix, s.URL, s.Pool, s.PoolID, cmp.Or(s.Managed.ObjectID, "OBJECT_ID"))
 }

@@ -18,23 +18,18 @@ func newWebClient(s config.Settings) *http.Client {
 	return httpclient.ForAzureDevOps("azptend/"+version(), s.Proxy(), s.CA)
 }
 
-// newIdentity makes the identity that the settings select.
-func newIdentity(s config.Settings, web *http.Client, log *slog.Logger, redactor *secret.Redactor) (*identity.Identity, error) {
-	o := s.Identity.Options
-	o.EntraClient, o.Log, o.Redactor = web, log, redactor
-	return identity.New(o)
-}
-
-// newClient makes an identity, and a client for Azure DevOps that uses it. Observe is called
-// for each request. It logs the identity at this level: at info in what starts agents and
-// keepers. It sends no request: an error is about the settings.
+// newClient makes an identity, and a client for Azure DevOps that uses it. observe is called
+// for each request. It logs the identity at this level: info for commands that start agents
+// and keepers. It sends no requests, so an error is caused by the settings.
 func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := newWebClient(s)
-	who, err := newIdentity(s, web, log, redactor)
+	o := s.Identity.Options
+	o.EntraClient, o.Log, o.Redactor = web, log, redactor
+	who, err := identity.New(o)
 	if err != nil {
 		return nil, nil, err
 	}
-	attrs := []any{"source", who.Source(), "selector", who.Selector(), "why", s.Identity.Reason}
+	attrs := []any{"source", who.Source(), "selector", who.Selector(), "why", s.Identity.Reason()}
 	if s.Identity.Host != "" {
 		attrs = append(attrs, "host", s.Identity.Host)
 	}

@@ -58,8 +58,8 @@ func printInstalled(p Process, dir string, chosen install.Package, done install.
 		done.Files, megabytes(done.Bytes), done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
 }
 
-// installAgent finds out which package it is, and installs it. No other azptend
-// may live in the folder meanwhile.
+// installAgent chooses the package and installs it. It locks the directory, because no other
+// azptend may use it meanwhile.
 func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (install.Package, install.Result, error) {
 	folder := agentdir.Dir{Root: s.AgentDir}
 	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/keep"
@@ -41,8 +43,8 @@ Several keepers can share a pool. Each needs the Administrator role on it.`,
 	return c
 }
 
-// keepPools keeps the pools of the settings. A signal ends it, and nothing is
-// lost to one: what it was about to do it, or another, does next time.
+// keepPools runs a keeper of the pools in the settings until a signal. A signal may come at any
+// time: a keeper that starts later does what was not done.
 func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	p.neverWait()
 	hostName, _ := os.Hostname()
@@ -56,7 +58,7 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	var page net.Listener // nil: none is wanted
+	var page net.Listener // nil: no page
 	if s.KeepListen != "" {
 		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
 			return exitcode.With(exitcode.Usage, err)
@@ -66,7 +68,7 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
-		return exitcode.Silent(exitcode.Of(err))
+		return exitcode.With(exitcode.Of(err), nil)
 	}
 	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil
@@ -78,15 +80,15 @@ func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
+		URL: s.URL, Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
-		o.Placeholder = &pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities}
+		o.Placeholder = &pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities}
 	}
 	add := func(name string, id int) {
 		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Name: name, ID: id, RetryFor: keep.RetryFor})
+			return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: id, Name: name}, RetryFor: keep.RetryFor})
 		}})
 	}
 	if s.PoolID != 0 {
@@ -106,9 +108,8 @@ func pageAddress(page net.Listener) string {
 	return "http://" + page.Addr().String() + "/"
 }
 
-// runKeeper keeps, and shows on a page, if there is one, what it keeps. A page
-// that ends ends the keeper: one that nobody can see any more is not what was asked
-// for.
+// runKeeper runs the keeper and its page, if there is one. If the page's server fails, the
+// keeper ends.
 func runKeeper(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

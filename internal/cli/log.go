@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// openStreams puts a queue in front of standard error and of standard output. One
-// that is both has one queue, so that its lines keep their order.
+// openStreams puts queues in front of standard error and standard output. If both are the same
+// file, they share one queue, which keeps the order of the lines.
 func (p *Process) openStreams() {
 	p.errors, p.prints = logqueue.New(p.Stderr), logqueue.New(p.Stdout)
 	out, errOut := p.Stdout.Stat()
@@ -22,22 +22,22 @@ func (p *Process) openStreams() {
 	}
 }
 
-// neverWait is for a command that runs for long: nothing that it logs waits for a
-// reader any more.
+// neverWait starts the queues, for a command that runs long: from now on no line waits for a
+// reader.
 func (p Process) neverWait() {
 	p.errors.Start()
 	p.prints.Start()
 }
 
-// flushStreams gives slow readers a moment before the process ends.
+// flushStreams waits a moment for slow readers before the process exits.
 func (p Process) flushStreams() {
-	p.prints.Flush() // what is dropped there is reported on the other
+	p.prints.Flush() // first, because lines that it dropped are reported on the other
 	p.errors.Flush()
 }
 
-// openLog begins a command's log on standard error, with what is odd in its
-// settings. The redactor keeps the secrets of the settings out of it; those that are
-// got later are added to it; what Main says of an error passes it, too.
+// openLog opens a command's log on standard error, and logs warnings about the settings. The
+// redactor removes the secrets in the settings from the log and from errors. Secrets that
+// azptend gets later are added to it.
 func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
 	p.remember(s)
 	redactor := p.redactor
@@ -61,7 +61,7 @@ func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
 	return log, redactor
 }
 
-// remember keeps the settings for the hints and the form of errors.
+// remember stores the settings, which decide about the hints and the format of errors.
 func (p Process) remember(s config.Settings) {
 	if p.settings != nil {
 		*p.settings = s

@@ -12,18 +12,18 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 )
 
-// noIdentityTimeout is how long the metadata service may take to answer before azptend
-// warns: a person who forgot to set a token should read that at once.
+// noIdentityTimeout is how long azptend waits for the metadata service before it warns. It is
+// short, so that a person who forgot to set a token sees the warning at once.
 const noIdentityTimeout = 800 * time.Millisecond
 
-// selectsNoIdentity says that no setting and no platform names an identity, so that only
-// the machine's metadata service is left to ask.
+// selectsNoIdentity says whether no setting and no platform names an identity, so that only
+// the machine's metadata service remains.
 func selectsNoIdentity(s config.Settings) bool {
-	return s.Identity.ByDefault && s.Identity.Source == identity.ManagedIdentity && s.Identity.Host == identity.MetadataService
+	return s.Identity.Setting == "" && s.Identity.Source == identity.ManagedIdentity && s.Identity.Host == identity.MetadataService
 }
 
-// warnNoIdentity warns, in the background, of settings without an identity if no metadata
-// service answers. Requests for a token go on meanwhile: the service may start late.
+// warnNoIdentity warns, in the background, about settings without an identity if no metadata
+// service answers. azptend requests a token meanwhile: the service may start later.
 func warnNoIdentity(s config.Settings, log *slog.Logger) {
 	if !selectsNoIdentity(s) {
 		return
@@ -37,14 +37,13 @@ func warnNoIdentity(s config.Settings, log *slog.Logger) {
 	}()
 }
 
-// metadataTimeout is short, because the metadata service is on this machine: it answers in milliseconds,
-// and where nobody is, nothing answers.
+// metadataTimeout is short, because the metadata service answers in milliseconds. Elsewhere
+// nothing answers at its address.
 const metadataTimeout = 2 * time.Second
 
-// metadataAnswers says whether Azure's metadata service can be reached. It is
-// asked without the header that it wants, which it refuses with 400: so no token
-// is asked for, and another cloud's service at the same address is not taken for
-// it (reference/identity.md 1.4).
+// metadataAnswers says whether Azure's metadata service is reachable. The request lacks the
+// required header, so the service answers 400. This requests no token, and does not mistake
+// another cloud's service at the same address for it (reference/identity.md 1.4).
 func metadataAnswers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()

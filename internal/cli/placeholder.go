@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func newPlaceholder(p Process) *cobra.Command {
 
 Azure DevOps accepts a job only if at least one agent, even an offline one, matches
 its demands. A pool that scales to zero needs a placeholder. It never runs.`,
-		RunE: needsCommand,
+		RunE: p.needsCommand,
 		Args: cobra.ArbitraryArgs,
 	}
 	asJSON := false
@@ -52,7 +53,7 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
 			return withPlaceholderPool(ctx, p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
-				return deletePlaceholder(ctx, p.Stdout, tended, placeholderName(s))
+				return deletePlaceholder(ctx, p.Stdout, tended, cmp.Or(s.AgentName, pool.DefaultName))
 			})
 		}),
 	)
@@ -73,10 +74,8 @@ func newPlaceholderCommand(name, short string, do func(context.Context, *pflag.F
 	return c
 }
 
-func placeholderName(s config.Settings) string { return cmp.Or(s.AgentName, pool.DefaultName) }
-
 func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.EnsureResult, error) {
-	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: placeholderName(s), Capabilities: s.Capabilities})
+	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities})
 }
 
 func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {
@@ -112,7 +111,7 @@ func deletePlaceholder(ctx context.Context, w io.Writer, tended *pool.Pool, name
 	return nil
 }
 
-// placeholderRow is one row, and its JSON.
+// placeholderRow is a row of the table, and its JSON.
 type placeholderRow struct {
 	ID           int               `json:"id"`                // id of the agent
 	Name         string            `json:"name"`              // name of the agent
@@ -140,7 +139,7 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
-		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: create one with azptend placeholder ensure\n", tended)
+		p.remark(slog.LevelInfo, fmt.Sprintf("there is no placeholder in %v", tended), "create one with azptend placeholder ensure")
 		return nil
 	}
 	table := term.NewTable(p.Stdout, "ID", "NAME", "VERSION", "OS", "MADE BY", "STATUS", "ENABLED", "CREATED")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
@@ -28,10 +29,10 @@ func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group, do fun
 	return do(s, log, redactor)
 }
 
-// poolAction is what a command does with its pool.
+// poolAction is the action of a command on a pool.
 type poolAction func(context.Context, *pool.Pool, config.Settings) error
 
-// withPool calls do with the pool of the settings, for a command that a person starts.
+// withPool calls do with the pool in the settings, for a command that a person starts.
 func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
 	return withSettings(p, flags, poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
 		s.Identity.Dials = p.dials()
@@ -43,8 +44,8 @@ func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolActio
 	})
 }
 
-// withPlaceholderPool calls do with the pool of the settings, for a command on a
-// placeholder: it may start before the network is there.
+// withPlaceholderPool calls do with the pool in the settings, for a command on a placeholder,
+// which may start before the network is up.
 func withPlaceholderPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
 	return withSettings(p, flags, placeholderSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
 		tended, err := openPool(ctx, p, s, log, redactor, slog.LevelInfo)
@@ -60,7 +61,7 @@ func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Name: s.Pool, ID: s.PoolID, Dials: s.Identity.Dials, Log: log, Hint: p.hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, Dials: s.Identity.Dials, Log: log, Hint: p.hintFor})
 }
 
 // dials is how often a command that a person starts tries a host that it cannot reach: on

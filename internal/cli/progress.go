@@ -11,14 +11,13 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// progressLogInterval is how often an install logs its progress where no terminal
-// shows it.
+// progressLogInterval is how often an install logs its progress if there is no terminal.
 const progressLogInterval = 5 * time.Second
 
-// installProgress shows how far an install has come: as a line on a terminal, else
-// in the log.
+// installProgress shows the progress of an install: as a line on a terminal, otherwise in the
+// log.
 func installProgress(p Process, log *slog.Logger) func(install.Progress) {
-	shown := term.IsTerminal(p.Stderr) && !p.logsJSON()
+	shown := p.showsProgress()
 	line, last := term.NewProgress(p.errors, shown, ""), time.Now()
 	if !shown {
 		return func(now install.Progress) {
@@ -37,7 +36,7 @@ func installProgress(p Process, log *slog.Logger) func(install.Progress) {
 	}
 }
 
-// progressText is how much of the total is done.
+// progressText formats the progress.
 func progressText(done, total int64) string {
 	if total <= 0 {
 		return megabytes(done)

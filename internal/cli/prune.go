@@ -92,7 +92,7 @@ type prunedAgent struct {
 }
 
 func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
-	looking := term.NewProgress(r.p.Stderr, term.IsTerminal(r.p.Stderr), fmt.Sprintf("looking at %v", tended))
+	looking := term.NewProgress(r.p.Stderr, r.p.showsProgress(), fmt.Sprintf("looking at %v", tended))
 	seen, err := tended.Survey(ctx, r.rules)
 	looking.End()
 	if err != nil {
@@ -105,32 +105,17 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 		err = r.printDryRun(out)
 	}
 	if err == nil && len(out.Absent) > 0 {
-		err = exitcode.With(exitcode.Usage, &noAgentError{out.Absent, tended})
+		names, hint := strings.Join(out.Absent, ", "), "run azptend agents to see the names"
+		if strings.ContainsAny(names, "*?") {
+			hint = "use --match for a pattern"
+		}
+		err = exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot prune %s: there is no such agent in %v", names, tended), hint})
 	}
 	return err
 }
 
-// noAgentError says that no agent has these names. They are a typo, or the names of agents
-// that are gone.
-type noAgentError struct {
-	names []string
-	pool  *pool.Pool
-}
-
-func (e *noAgentError) Error() string {
-	return fmt.Sprintf("cannot prune %s: there is no such agent in %v", strings.Join(e.names, ", "), e.pool)
-}
-
-// Hint says what to do about it.
-func (e *noAgentError) Hint() string {
-	if strings.ContainsAny(strings.Join(e.names, ""), "*?") {
-		return "use --match for a pattern"
-	}
-	return "run azptend agents to see the names"
-}
-
-// report lists what the survey has found, ghosts first. Of agents that were not
-// named when some were, there is nothing to say.
+// report lists the agents of the survey, ghosts first. If names were given, it lists only
+// those agents.
 func (r *pruner) report(tended *pool.Pool, seen pool.Survey) pruneReport {
 	out := pruneReport{Pool: tended.Name, PoolID: tended.ID, DryRun: !r.yes, Absent: seen.Missing(r.rules.Names), Agents: []prunedAgent{}}
 	for _, v := range seen.Verdicts {
@@ -173,17 +158,17 @@ func (r *pruner) printDryRun(out pruneReport) error {
 			return err
 		}
 	}
-	fmt.Fprintf(r.p.Stderr, "%s among %s\n", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
+	r.p.note("%s among %s", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
 	if others := out.count(pool.NotOurs); others > 0 {
-		fmt.Fprintf(r.p.Stderr, "%s without azptend's owner tag: use --any-owner to include them\n", text.Count(others, "offline agent"))
+		r.p.note("%s without azptend's owner tag: use --any-owner to include them", text.Count(others, "offline agent"))
 	}
 	if out.Ghosts > 0 {
-		fmt.Fprintln(r.p.Stderr, "dry run: use --yes to remove the ghosts")
+		r.p.note("dry run: use --yes to remove the ghosts")
 	}
 	return nil
 }
 
-// printSpared says of each agent that was named why it stays: who names one means it.
+// printSpared prints for each named agent that stays why it stays.
 func (r *pruner) printSpared(out pruneReport) error {
 	for _, a := range out.Agents {
 		if len(r.rules.Names) == 0 || a.Ghost {
@@ -196,7 +181,7 @@ func (r *pruner) printSpared(out pruneReport) error {
 	return nil
 }
 
-// remove removes the ghosts, and tells of each as it goes.
+// remove removes the ghosts, and prints each result at once.
 func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey, out pruneReport) error {
 	if !r.asJSON {
 		if err := r.printSpared(out); err != nil {
@@ -208,7 +193,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		at[out.Agents[i].ID] = &out.Agents[i]
 	}
 	count := map[pool.Removal]int{}
-	working := term.NewProgress(r.p.Stderr, term.IsTerminal(r.p.Stderr), "")
+	working := term.NewProgress(r.p.Stderr, r.p.showsProgress(), "")
 	err := tended.Remove(ctx, r.rules, seen.Ghosts(), func(result pool.RemoveResult) {
 		count[result.Removal]++
 		row := at[result.Agent.ID]
@@ -249,10 +234,10 @@ func (r *pruner) printDone(out pruneReport, count map[pool.Removal]int) error {
 	if r.asJSON {
 		return term.PrintJSON(r.p.Stdout, out)
 	}
-	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], text.Count(out.Ghosts, "ghost"))
+	skipped := ""
 	if n := len(out.Agents) - out.Ghosts; n > 0 {
-		fmt.Fprintf(r.p.Stderr, "; skipped: %s", text.Count(n, "agent"))
+		skipped = "; skipped: " + text.Count(n, "agent")
 	}
-	fmt.Fprintln(r.p.Stderr)
+	r.p.note("removed %d of %s%s", count[pool.Removed]+count[pool.Gone], text.Count(out.Ghosts, "ghost"), skipped)
 	return nil
 }

@@ -34,13 +34,13 @@ If the directory holds an earlier registration of this host, register removes th
 	return c
 }
 
-// registerGroups are the settings that matter to a registration.
+// registerGroups are the settings of a registration.
 func registerGroups() []config.Group {
 	return []config.Group{config.Connection, config.AgentPool, config.Agent, config.Naming}
 }
 
-// registerGrace is what a registration that is interrupted has to undo itself in:
-// less than any platform gives.
+// registerGrace is how long register may take to remove the agent after a signal. It is less
+// than the grace period of any platform.
 const registerGrace = 10 * time.Second
 
 func register(p Process, flags *pflag.FlagSet, out string) error {
@@ -61,12 +61,12 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 		return err
 	}
 	defer init.Close()
-	o, err := r.agentOptions(health.New(version())) // nobody scrapes it
+	o, err := r.agentOptions(health.New(version())) // its metrics are not served
 	if err != nil {
 		return exitcode.With(exitcode.OfStart(err), err)
 	}
 	o.RegisterOnly, o.Grace = true, registerGrace
-	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.FromInit(init)
+	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.InitProcesses{Init: init}
 	group := supervisor.NewGroup(o)
 	end := group.Run(signals)
 	r.final.EndBy(group.Deadline())

@@ -8,15 +8,14 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// clockTolerance is how far our clock and the server's may differ: from some
-// five minutes on the server refuses what the agent's listener logs on with
-// (agent-protocol.md 10, the 11th), and the listener tries for half an hour.
+// clockTolerance is how far our clock and the server's may differ. From about five minutes on,
+// the server refuses the listener's logon (agent-protocol.md 10, the 11th), and the listener
+// retries for half an hour.
 const clockTolerance = 4 * time.Minute
 
-// requestLogger logs each request for those who debug, and once for everybody that the
-// clock is off, and that the server slows this identity down: by its own word for
-// what is used too much, for that is what support asks about. It tells the others
-// of each too.
+// requestLogger logs each request at debug level. It warns once if the clock is wrong, and once
+// if the server throttles this identity, with the server's name of the resource, because
+// Microsoft's support asks for it. It also calls others for each request.
 func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Observation) {
 	var mu sync.Mutex
 	var clock sync.Once
@@ -29,7 +28,7 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 			clock.Do(func() { warnClock(log, o.ServerAhead) })
 		}
 		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Duration.Milliseconds()}
-		if !o.Throttle.IsZero() {
+		if (o.Throttle != azdo.Throttle{}) {
 			args = append(args, throttleArgs(o.Throttle)...)
 		}
 		log.Debug("Called Azure DevOps", args...)

@@ -16,8 +16,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/httpclient"
@@ -27,6 +29,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
+	"github.com/azptend/azptend/internal/systemd"
 )
 
 func newRun(p Process) *cobra.Command {
@@ -46,29 +49,29 @@ fourth one exits at once.`,
 	return c
 }
 
-// minCloseTimeout is for those steps when the grace period is over already.
+// minCloseTimeout is the timeout of the final steps if the grace period is over.
 const minCloseTimeout = 50 * time.Millisecond
 
-// agentRun is what the steps of `run` and of `register` share.
+// agentRun is the state that the steps of `run` and of `register` share.
 type agentRun struct {
 	Process
 	s        config.Settings
 	log      *slog.Logger
 	redactor *secret.Redactor
 	signals  *proc.Signals
-	user     *proc.User          // that jobs run as; nil: azptend's own
-	each     []config.Settings   // of each agent
+	user     *proc.User          // the user that jobs run as; nil: azptend's own
+	each     []config.Settings   // the settings of each agent
 	final    *bounded.FinalSteps // its deadline is the end of the grace period
 }
 
-// openRun opens the log of settings that were loaded.
+// openRun opens the log for these settings.
 func openRun(p Process, s config.Settings, signals *proc.Signals) *agentRun {
 	log, redactor := openLog(p, s)
 	return &agentRun{Process: p, s: s, log: log, redactor: redactor, signals: signals, final: &bounded.FinalSteps{Log: log, Least: minCloseTimeout}}
 }
 
-// run runs one or several agents. Signals are caught first, so that none is lost, and
-// until the process exits: a second SIGTERM must not end it before its log is written.
+// run runs one or several agents. It catches signals before anything else, and until the
+// process exits: a second SIGTERM must not kill it before its log is written.
 func run(p Process, flags *pflag.FlagSet) error {
 	signals, _ := proc.CatchSignals()
 	p.neverWait()
@@ -78,7 +81,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	return start.watch(p, signals.Subscribe(watching), func() error { return runAgents(p, flags, signals, start) })
 }
 
-// runAgents is run in a goroutine of its own: start watches it.
+// runAgents is called by run in a goroutine, which start watches.
 func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *startWatch) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)
@@ -89,7 +92,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	// Before there is a child that could use up the threads.
+	// Before there is a child that could use up the threads of the container.
 	if err := proc.ReserveThreads(s.Agents, user); err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 		r.each = append(r.each, r.s.ForAgent(n+1))
 	}
 	start.run.Store(r)
-	r.endInTime()
+	proc.EndOnSignal(context.Background(), r.final, signals.Subscribe(context.Background()), r.s.Grace)
 	page, closePage, err := openHealth(r.s, r.log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
@@ -118,38 +121,38 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	asked, err := r.prepareDirs()
 	switch {
 	case err != nil:
-		r.reportLeftAgents(supervisor.ErrNotStarted)
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
-		return exitcode.Silent(exitcode.OfInstall(err))
-	case asked != "" && len(r.leftAgents()) == 0:
+		return exitcode.With(exitcode.OfInstall(err), nil)
+	case asked != "" && len(supervisor.LeftAgents(r.ownDirs())) == 0:
 		logAskedToEnd(r.log, asked)
-		return exitcode.Silent(exitcode.OK)
+		return exitcode.With(exitcode.OK, nil)
 	}
-	// A run that was asked to end goes on if a killed run has left an agent: it removes that
+	// If a killed run left an agent, a run that was asked to end goes on: it removes that
 	// agent, registers none, and exits.
 	init, err := proc.NewInit()
 	if err != nil {
 		r.explain(err)
-		return exitcode.Silent(exitcode.Internal)
+		return exitcode.With(exitcode.Internal, nil)
 	}
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
-		r.reportLeftAgents(supervisor.ErrNotStarted)
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
-		return exitcode.Silent(exitcode.OfStart(err))
+		return exitcode.With(exitcode.OfStart(err), nil)
 	}
 	return r.exit(end)
 }
 
-// superviseAgents runs the agents, with everything that observes and controls them. The
-// error is one of the settings.
+// superviseAgents runs the agents, with the control socket, metrics, systemd and scheduled
+// events. An error is caused by the settings.
 func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on platform.Platform, start *startWatch) (supervisor.End, error) {
 	common, err := r.agentOptions(page)
 	if err != nil {
 		return supervisor.End{}, err
 	}
-	common.Processes = supervisor.FromInit(init)
+	common.Processes = supervisor.InitProcesses{Init: init}
 	if len(r.each) > 1 { // each agent locks its own root
 		release, err := agentdir.Dir{Root: r.s.Root()}.Lock()
 		if err != nil {
@@ -168,9 +171,9 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	}
 	r.logUser()
 	maintenance := platform.NewMaintenance(on, httpclient.ForIdentity(), r.s.Grace, r.s.ApproveEvents, r.log)
-	// An agent that a killed run has left is removed whatever was announced: this machine
-	// may never start azptend again. That run sees the announcement itself, and ends.
-	if len(r.leftAgents()) == 0 {
+	// If a killed run left an agent, do not wait for a scheduled event to be over: remove the
+	// agent, because this machine may never start azptend again. The event ends this run then.
+	if len(supervisor.LeftAgents(r.ownDirs())) == 0 {
 		ctx, asked := contextUntilSignal(r.signals)
 		if maintenance.WaitUntilOver(ctx); asked() {
 			end := supervisor.End{Why: "stopped before an agent was started"}
@@ -180,9 +183,13 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	}
 	group := supervisor.NewGroup(agents...)
 	defer r.final.Do("unlocking the listeners' logs", closeTimeout, group.LockLogs())
-	page.SetAgent(statusAdapter{group})
-	defer r.final.Do("closing the control socket", closeTimeout, openControl(r.s, group, r.final, r.log))
-	defer r.final.Do("closing the systemd socket", closeTimeout, notifySystemd(r.s, group, r.log))
+	agentStatus := statusAdapter{group}
+	page.SetAgent(agentStatus)
+	closeControl := control.Open(controlLocation(r.s), agentStatus, r.log)
+	defer r.final.Do("closing the control socket", closeTimeout, func() { closeControl(r.final.Limit(closeTimeout) / 2) })
+	defer r.final.Do("closing the systemd socket", closeTimeout, systemd.Start(systemd.NotifyOptions{
+		Socket: r.s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: r.s.Getenv("WATCHDOG_USEC"), WatchdogPid: r.s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
+	}, agentStatus, r.log))
 	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
 	close(start.agentsRun)
 	end := group.Run(r.signals)
@@ -205,8 +212,8 @@ func watchMaintenance(maintenance *platform.Maintenance, group *supervisor.Group
 	}
 }
 
-// agentOptions are what all agents need. An agent that another azptend has registered
-// needs no identity, and gets none. An error is about the settings or the directory.
+// agentOptions are the options that all agents have in common. An agent that another azptend
+// registered has no identity. An error is caused by the settings or the directory.
 func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error) {
 	s := r.s
 	o := supervisor.Options{
@@ -218,7 +225,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		o.Handoff, o.Name = &given, given.Registration.AgentName
 		return o, err
 	}
-	o.URL, o.PoolName, o.PoolID, o.Capabilities, o.JitterSeed = s.URL, s.Pool, s.PoolID, s.Capabilities, mathrand.Uint64()
+	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, s.Capabilities, mathrand.Uint64()
 	who, client, err := newClient(s, r.log, r.redactor, slog.LevelInfo, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err
@@ -229,8 +236,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 	return o, nil
 }
 
-// oneAgent completes the options for agent number i. What agents have in common is
-// logged once.
+// oneAgent completes the options for agent i. It logs common values only for the first.
 func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, i int) (supervisor.Options, error) {
 	once := r.log
 	if i > 0 {
@@ -257,11 +263,12 @@ func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, i int) (sup
 	return o, nil
 }
 
-// randomName is the agent's name, made unique if the settings have a prefix. Of a
-// thousand agents with one prefix, two get the same suffix in one of two million pools.
+// randomName is the agent's name, with a random suffix if the settings have a prefix. In a
+// pool with a thousand agents of one prefix, the probability that two have the same suffix is
+// one in two million.
 func randomName(s config.Settings) string { return s.Name(strings.ToLower(rand.Text()[:8])) }
 
-// envFilter says what jobs do not get of azptend's environment.
+// envFilter says which variables of azptend's environment jobs do not get.
 func envFilter(s config.Settings) mslistener.EnvFilter {
 	return mslistener.EnvFilter{Secrets: reveal(s.Secrets()), Names: s.UnknownNames, Pass: s.PassEnv}
 }
@@ -273,8 +280,8 @@ func reveal(texts []secret.Text) (values []string) {
 	return values
 }
 
-// runAs finds the user that jobs run as, and checks that azptend can become it; nil is
-// azptend's own.
+// runAs finds the user that jobs run as, and checks that azptend can start processes as that
+// user; nil is azptend's own.
 func runAs(name string) (*proc.User, error) {
 	if name == "" {
 		return nil, nil

@@ -74,7 +74,8 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	})
 	shown.printSummary(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
-		fmt.Fprintf(p.Stderr, "azptend: cannot remove %s\nhint: delete it in the portal (Organization settings, Agent pools, the pool, Agents)\n", left)
+		p.printError(p.redactor.Writer(p.errors), &hintedError{fmt.Errorf("cannot remove %s", left),
+			"delete it in the portal (Organization settings, Agent pools, the pool, Agents)"})
 	}
 	switch {
 	case err != nil:
@@ -82,20 +83,16 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	case out.Err() != nil:
 		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
-		return exitcode.Silent(exitUnexpected)
+		return exitcode.With(exitUnexpected, nil)
 	}
 	return nil
 }
 
-// exitUnexpected is the exit code if azptend does not handle something that was seen.
+// exitUnexpected is the exit code if the server did something that azptend does not handle.
 const exitUnexpected = 1
 
-func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (in azdo.Pool, err error) {
-	if s.PoolID != 0 {
-		in, err = client.PoolByID(ctx, s.PoolID)
-	} else {
-		in, err = client.PoolByName(ctx, s.Pool)
-	}
+func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
+	in, err := client.FindPool(ctx, azdo.PoolRef{ID: s.PoolID, Name: s.Pool})
 	if err == nil && in.ClosedReason() != "" {
 		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot test the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}

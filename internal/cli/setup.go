@@ -58,7 +58,7 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 // objectIDPattern matches an object id.
 var objectIDPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 
-// check validates the flags that only setup has.
+// check validates setup's own flags.
 func (f setupFlags) check() error {
 	bad := func(hint, format string, args ...any) error {
 		return &hintedError{fmt.Errorf("cannot set up: "+format, args...), hint}

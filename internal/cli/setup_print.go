@@ -13,15 +13,15 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// setupPrinter prints what setup finds, plans and does: for a person, or as one JSON
-// document at the end.
+// setupPrinter prints what setup finds, plans and does: as text, or as one JSON document at the
+// end.
 type setupPrinter struct {
 	p   Process
 	s   config.Settings
 	f   setupFlags
 	out *term.Output
 
-	done int // of the plan's steps
+	done int // steps of the plan that were applied
 }
 
 func (t *setupPrinter) printPlan(state setup.State, plan setup.Plan) {
@@ -52,7 +52,7 @@ func (t *setupPrinter) printPlan(state setup.State, plan setup.Plan) {
 	}
 }
 
-// facts are the state, in rows of a name and a value.
+// facts are the state as rows of name and value.
 func (t *setupPrinter) facts(s setup.State) [][2]string {
 	rows := [][2]string{{"organisation", t.s.URL}, {"by", s.Caller.Name}, {"identity", t.f.spec.Identity}}
 	rows = append(append(rows, t.user(s)...), [2]string{"pool", t.pool(s)})
@@ -83,8 +83,8 @@ func (t *setupPrinter) user(s setup.State) [][2]string {
 	}
 }
 
-// principalKind is what people call it; it is not certain what the service calls it
-// (azure-devops-rest.md, "Unverified" g).
+// principalKind is the usual name of the kind of principal. It is not verified which name the
+// service uses (azure-devops-rest.md, "Unverified" g).
 func principalKind(p azdo.Principal) string {
 	if strings.EqualFold(p.Kind, "managedIdentity") {
 		return "managed identity"
@@ -114,16 +114,16 @@ func (t *setupPrinter) project(s setup.State) string {
 }
 
 func (t *setupPrinter) printProgress(p setup.Progress) {
-	to := t.p.Stdout
-	if t.f.asJSON {
-		to = t.p.Stderr
-	}
 	switch {
 	case p.Waiting > 0:
-		fmt.Fprintf(t.p.Stderr, "waiting %v for a new identity: %s\n", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
+		t.p.note("waiting %v for a new identity: %s", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
 	case p.Done:
 		t.done++
-		fmt.Fprintf(to, "done: %s\n", term.Safe(p.Step.What))
+		if t.f.asJSON {
+			t.p.note("done: %s", term.Safe(p.Step.What))
+			return
+		}
+		fmt.Fprintf(t.p.Stdout, "done: %s\n", term.Safe(p.Step.What))
 	}
 }
 
@@ -159,7 +159,8 @@ func (t *setupPrinter) printResult(after setup.State, plan setup.Plan, err error
 	}
 }
 
-// undoCommand is the command that undoes the setup. It holds no secret: no secret has a flag.
+// undoCommand is the command that undoes the setup. It contains no secret, because secrets have
+// no flags.
 func (t *setupPrinter) undoCommand() string {
 	words := []string{"azptend setup --remove --apply", "--url", doctor.ShellWord(t.s.URL), "--identity", t.f.spec.Identity}
 	if t.s.PoolID != 0 {

@@ -13,13 +13,13 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 )
 
-// closeTimeout bounds each of the steps before the process exits. They take
-// milliseconds, unless a file system or a peer is stuck.
+// closeTimeout is the timeout of each step before the process exits. The steps take
+// milliseconds, unless a file system or a peer hangs.
 const closeTimeout = 2 * time.Second
 
-// endOnSignal makes a command, and those below it, end on SIGINT and SIGTERM. Its context
-// ends at once. If it does not return soon after that, because a file system does not
-// answer, it is abandoned: it has no agent that is still to be removed.
+// endOnSignal makes a command and its subcommands end on SIGINT and SIGTERM. The signal cancels
+// the command's context. If the command does not return soon after, because a file system
+// hangs, it is abandoned: it has no agent to remove.
 func endOnSignal(c *cobra.Command) {
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {

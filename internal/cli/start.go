@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
@@ -24,20 +23,20 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// abandonStartAfter is how long the steps before the agents run may take to end after a
+// abandonStartAfter is how long the steps before the agents run may take to return after a
 // signal.
 const abandonStartAfter = closeTimeout + time.Second
 
-// startWatch watches what `run` does before the agents handle signals. It reads files
-// that may be on a file system that does not answer.
+// startWatch watches the steps of `run` before the agents handle signals, because these steps
+// may hang in a file system.
 type startWatch struct {
 	agentsRun chan struct{}            // closed when the agents handle signals
 	run       atomic.Pointer[agentRun] // nil: the settings are not loaded yet
 }
 
 // watch calls do, which starts the agents and returns when they have exited. If a signal
-// asks for the end, and do neither starts an agent nor returns, watch abandons it: this
-// run has registered no agent.
+// arrives, and do neither starts an agent nor returns, watch abandons it: this run has
+// registered no agent.
 func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -56,14 +55,14 @@ func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() erro
 			var log *slog.Logger
 			if r := w.run.Load(); r != nil {
 				log = r.log
-				r.reportLeftAgents(supervisor.ErrNotStarted)
+				supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 			} else {
 				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)})
 			}
 			log.Warn("A step of the start does not end: a file system does not respond",
 				"hint", "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
 			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
-			return exitcode.Silent(exitcode.OK)
+			return exitcode.With(exitcode.OK, nil)
 		}
 	}
 }
@@ -73,8 +72,8 @@ func logAskedToEnd(log *slog.Logger, reason string) {
 	log.Info("Exiting", "exit_code", exitcode.OK, "reason", reason)
 }
 
-// contextUntilSignal returns a context that ends when a signal asks azptend to end, or
-// has done so before. Asked reports whether one did, and ends the context.
+// contextUntilSignal returns a context that ends when a signal asks azptend to end, also one
+// that arrived before. asked reports whether one has arrived, and ends the context.
 func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func() bool) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	received := signals.Subscribe(ctx)
@@ -98,23 +97,10 @@ func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func(
 
 var errAskedToEnd = errors.New("a signal asked azptend to end")
 
-// endInTime makes the final steps end within the grace period of the first signal that
-// asks for the end, also if it comes while they are carried out.
-func (r *agentRun) endInTime() {
-	signals := r.signals.Subscribe(context.Background())
-	go func() {
-		for s := range signals {
-			if s.AsksToEnd() {
-				r.final.EndBy(s.At.Add(r.s.Grace))
-			}
-		}
-	}()
-}
-
-// prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots,
-// if they are apart from the installation. Asked is why this run is to end now; "" if it
-// is not. The error is a failure. A step that hangs has locked a directory, so the agent
-// there cannot be removed: startWatch abandons the step and names the agent.
+// prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots, if
+// they are separate from the installation. asked is why this run must end now; "" if it must
+// not. A step that hangs has locked a directory, so the agent there cannot be removed:
+// startWatch abandons the step and reports the agent.
 func (r *agentRun) prepareDirs() (asked string, err error) {
 	ctx, wasAsked := contextUntilSignal(r.signals)
 	if r.s.Install && !install.HasAgent(r.s.AgentDir) {
@@ -138,8 +124,8 @@ func (r *agentRun) install(ctx context.Context) error {
 	return err
 }
 
-// runPlaceholder is `run` where AZP_PLACEHOLDER is set: the same as `placeholder
-// ensure`, but it logs what it does.
+// runPlaceholder is `run` with AZP_PLACEHOLDER: the same as `placeholder ensure`, but it logs
+// instead of printing.
 func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
 	ctx, asked := contextUntilSignal(signals)
 	defer asked()
@@ -151,20 +137,19 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 	if err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		if asked() {
-			return exitcode.Silent(exitcode.Interrupted)
+			return exitcode.With(exitcode.Interrupted, nil)
 		}
-		return exitcode.Silent(exitcode.Of(err))
+		return exitcode.With(exitcode.Of(err), nil)
 	}
 	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
 		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
 	return nil
 }
 
-// openHealth answers probes and scrapes until done is called, if a setting asks for it. It
-// begins before an agent package is installed: that takes minutes, in which a platform must
-// not take azptend for dead. An address that is not available is an error of the settings,
-// before anything is registered: without an answer to its probe, the platform would kill an
-// agent in the middle of its job.
+// openHealth serves probes and metrics until done is called, if AZP_HEALTH_ADDR is set. It
+// begins before an agent package is installed: that takes minutes, in which probes must
+// succeed. An address that is not available is an error in the settings, before anything is
+// registered: if a probe fails later, the platform kills the agent during a job.
 func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done func(), err error) {
 	page = health.New(version())
 	if s.HealthAddr == "" {
@@ -194,40 +179,23 @@ func (r *agentRun) makeRoots(ctx context.Context) error {
 	return nil
 }
 
-// dir is the directory of an agent.
+// dir is the directory of the agent with these settings.
 func (r *agentRun) dir(s config.Settings) agentdir.Dir {
 	return agentdir.Dir{Root: s.Root(), LogDir: s.DiagFolder, User: r.user}
 }
 
-// leftAgents are the directories in which a killed run may have left its agent. Another
-// azptend removes the agents that it has registered for this one.
-func (r *agentRun) leftAgents() (dirs []agentdir.Dir) {
+// ownDirs are the directories of the agents that this azptend registers. With AZP_REGISTERED
+// there are none, because another azptend removes that agent.
+func (r *agentRun) ownDirs() (dirs []agentdir.Dir) {
 	for _, s := range r.each {
-		d := r.dir(s)
-		_ = d.AsUser(func() error {
-			if s.Registered == "" && d.MayHaveLeftAgent() {
-				dirs = append(dirs, d)
-			}
-			return nil
-		})
+		if s.Registered == "" {
+			dirs = append(dirs, r.dir(s))
+		}
 	}
 	return dirs
 }
 
-// reportLeftAgents logs which agents killed runs have left, if this run cannot remove
-// them. Its file system may not answer.
-func (r *agentRun) reportLeftAgents(why error) {
-	ended := bounded.Within(time.Second, func() {
-		for _, d := range r.leftAgents() {
-			supervisor.ReportLeftAgent(d, r.s.URL, why, r.log)
-		}
-	})
-	if !ended {
-		r.log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", r.s.Root())
-	}
-}
-
-// logPlan logs the settings that decide what follows.
+// logPlan logs the main settings.
 func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 	budget := lifecycle.SplitGrace(s.Grace)
 	log.Info("Starting", "version", version(), "agent", o.Name, "url", s.URL, "pool", s.Pool, "registered", s.Registered,
@@ -244,7 +212,7 @@ func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 	}
 }
 
-// logUser logs which user jobs run as, if that is not azptend's.
+// logUser logs which user jobs run as, if it is not azptend's own.
 func (r *agentRun) logUser() {
 	user := r.user
 	if user == nil {
@@ -264,8 +232,8 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// exit explains why agents failed, and returns their exit code. While a grace period runs,
-// there is no time to look for the cause.
+// exit prints why agents failed, and returns the exit code. During a grace period it does not
+// look for the cause, because there is no time.
 func (r *agentRun) exit(end supervisor.End) error {
 	if end.Err != nil && end.Code != 0 {
 		if r.final.Deadline().IsZero() {
@@ -274,11 +242,11 @@ func (r *agentRun) exit(end supervisor.End) error {
 			printFailure(r.Process, r.s, r.log, r.redactor, end.Err)
 		}
 	}
-	return exitcode.Silent(end.Code)
+	return exitcode.With(end.Code, nil)
 }
 
-// explain looks for the cause of an error, until a signal asks azptend to end, and prints
-// it with what to do.
+// explain looks for the cause of an error, until a signal asks azptend to end, and prints it
+// with its hint.
 func (r *agentRun) explain(err error) {
 	ctx, asked := contextUntilSignal(r.signals)
 	defer asked()

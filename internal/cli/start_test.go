@@ -13,8 +13,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// A signal ends a start that hangs, and a run whose agents hear signals by themselves
-// is waited for.
+// TestAStartThatHangs: a signal ends a start that hangs. A run whose agents handle signals is
+// waited for.
 func TestAStartThatHangs(t *testing.T) {
 	for _, begins := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestAStartThatHangs(t *testing.T) {
 					close(s.agentsRun)
 				}
 				time.Sleep(time.Hour)
-				return exitcode.Silent(exitcode.TryAgain)
+				return exitcode.With(exitcode.TryAgain, nil)
 			})
 			want := exitcode.OK
 			if begins {

@@ -43,7 +43,7 @@ func newToken(p Process) *cobra.Command {
 	return c
 }
 
-// tokenInfo are what is known of a token without showing it.
+// tokenInfo is what token prints about a token, which it does not print.
 type tokenInfo struct {
 	Source        string     `json:"source"`                  // kind of the identity
 	Selector      string     `json:"selector"`                // which identity was requested
@@ -62,8 +62,9 @@ type tokenInfo struct {
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
 	log, redactor := openLog(p, s)
 	web := newWebClient(s)
-	s.Identity.Dials = p.dials()
-	who, err := newIdentity(s, web, log, redactor)
+	o := s.Identity.Options
+	o.Dials, o.EntraClient, o.Log, o.Redactor = p.dials(), web, log, redactor
+	who, err := identity.New(o)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -93,7 +94,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 }
 
 func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.Text, expires time.Time) (tokenInfo, *identity.Claims) {
-	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason, Host: string(c.Host), Ignored: c.Ignored}
+	facts := tokenInfo{Source: string(who.Source()), Selector: who.Selector(), Why: c.Reason(), Host: string(c.Host), Ignored: c.Ignored}
 	claims, ok := identity.ClaimsOf(text.Reveal())
 	if !ok {
 		return facts, nil
@@ -109,8 +110,8 @@ func newTokenInfo(who *identity.Identity, c config.ChosenIdentity, text secret.T
 	return facts, &claims
 }
 
-// tokenProblems are what Azure DevOps would only answer with a 401: a token for
-// something else, or of another tenant (reference/identity.md 5).
+// tokenProblems are problems of a token for which Azure DevOps only answers 401: the token is
+// for another resource, or of another tenant (reference/identity.md 5).
 func tokenProblems(ctx context.Context, claims *identity.Claims, organisation string, web *http.Client) []string {
 	if claims == nil { // a PAT
 		return nil
@@ -129,7 +130,7 @@ func tokenProblems(ctx context.Context, claims *identity.Claims, organisation st
 	if err == nil && !strings.EqualFold(tenant, claims.Tenant) {
 		problems = append(problems, fmt.Sprintf("it belongs to tenant %s, but the organisation is connected to tenant %s", claims.Tenant, tenant))
 	}
-	return problems // an organisation that cannot be asked says nothing about the token
+	return problems // if the organisation cannot be reached, the tenant is not checked
 }
 
 func printTokenInfo(w io.Writer, f tokenInfo, claims *identity.Claims) {

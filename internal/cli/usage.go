@@ -15,7 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// usageError is a command line that cannot be read.
+// usageError is an error in the command line.
 type usageError struct {
 	what       string
 	suggestion string // "did you mean --pool?"; "" if nothing is similar
@@ -39,31 +39,36 @@ func (e *usageError) Hint() string {
 	return hint
 }
 
-// hintedError is an error with what to do about it.
+// hintedError is an error with a hint.
 type hintedError struct {
 	error
 	hint string
 }
 
-// Hint is what to do about it.
+func (e *hintedError) Unwrap() error { return e.error }
+
+// Hint is what to do about it; "" where nobody knows.
 func (e *hintedError) Hint() string { return e.hint }
 
-// badFlag is a value of a command's own flag that cannot be used.
+// badFlag is the error for a bad value of a command's own flag.
 func badFlag(hint, format string, args ...any) error {
 	return exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot read the command line: "+format, args...), hint})
 }
 
-// needsCommand is what a command does that only holds others. An entrypoint that lost its
-// argument must not succeed, so help without a command goes to standard error and fails.
-func needsCommand(c *cobra.Command, args []string) error {
+// needsCommand runs a command that only has subcommands. It prints the help to standard error,
+// unless the log there is JSON. It fails, because a container whose entrypoint lacks its
+// argument must not succeed.
+func (p Process) needsCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		if !p.logsJSON() {
+			fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		}
 		return newUsageError(c, "no command is given", "")
 	}
 	return newUsageError(c, fmt.Sprintf("there is no command %q", args[0]), suggestCommand(c, args[0]))
 }
 
-// suggestCommand says which command below c was meant.
+// suggestCommand suggests a subcommand of c for an unknown name.
 func suggestCommand(c *cobra.Command, name string) string {
 	var names []string
 	for _, sub := range c.Commands() {
@@ -76,7 +81,7 @@ func suggestCommand(c *cobra.Command, name string) string {
 }
 
 // addHelp adds the command help. cobra's own succeeds for a command that does not exist.
-func addHelp(root *cobra.Command) {
+func addHelp(p Process, root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() != "help" {
@@ -86,7 +91,7 @@ func addHelp(root *cobra.Command) {
 		c.RunE = func(_ *cobra.Command, args []string) error {
 			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return needsCommand(about, append(rest, args...)[:1])
+				return p.needsCommand(about, append(rest, args...)[:1])
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()
@@ -94,8 +99,8 @@ func addHelp(root *cobra.Command) {
 	}
 }
 
-// noArgs refuses arguments. "--once false" gives one: a boolean flag takes no word of its
-// own.
+// noArgs refuses arguments. "--once false" has one, because a bool flag takes its value only
+// after "=".
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -125,10 +130,10 @@ func suggestEntrypoint(c *cobra.Command, name string) string {
 	return fmt.Sprintf("write 'azptend %s'; where 'azptend run' is the entrypoint of an image, use 'docker run --entrypoint azptend IMAGE %s'", name, name)
 }
 
-// configureFlags are arguments of Microsoft's config.sh that azptend has by another name.
+// configureFlags are arguments of Microsoft's config.sh that have another name in azptend.
 var configureFlags = map[string]string{"agent": "agent-name", "proxyurl": "proxy", "sslcacert": "ca-file", "clientid": "client-id", "tenantid": "tenant-id"}
 
-// suggestFlag says which flag was meant by one that c does not have.
+// suggestFlag suggests a flag for one that c does not have.
 func suggestFlag(c *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
@@ -148,7 +153,7 @@ func suggestFlag(c *cobra.Command, err error) string {
 	if near := text.Nearest(name, flags); near != "" {
 		return fmt.Sprintf("did you mean --%s?", near)
 	}
-	for _, command := range []string{"run", "keep"} { // which have most of the flags
+	for _, command := range []string{"run", "keep"} { // the commands with most of the flags
 		if sub, _, err := c.Root().Find([]string{command}); err == nil && sub.Flags().Lookup(name) != nil {
 			return fmt.Sprintf("did you mean '%s --%s'?", sub.CommandPath(), name)
 		}

@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// urlHint shows what an address looks like.
+// urlHint shows the form of an organisation's address.
 const urlHint = "use https://dev.azure.com/your-organisation"
 
-// validateURL refuses what is no organisation's or collection's address. People copy
-// it from the browser or from git clone, so the hint has what they most likely mean.
+// validateURL checks that AZP_URL is the address of an organisation or collection. People copy
+// addresses from the browser or from git clone, so the hint has the one that they most likely
+// mean.
 func (s *Settings) validateURL(bad *problems) {
 	if s.URL == "" {
 		bad.add(urlHint, "AZP_URL (--url) %v", errNotSet)
@@ -35,8 +36,8 @@ func (s *Settings) validateURL(bad *problems) {
 	}
 }
 
-// isAzureDevOpsServices says that u is in Azure DevOps Services, where every
-// organisation's address has the same form. An Azure DevOps Server may have any.
+// isAzureDevOpsServices says whether u is in Azure DevOps Services, where addresses have a
+// known form. An Azure DevOps Server may have any address.
 func isAzureDevOpsServices(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())
 	return host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com")
@@ -56,8 +57,8 @@ func organisationURL(u *url.URL) string {
 	return base.String()
 }
 
-// isDefaultCollection recognises the older form of such an address, which the service
-// still answers.
+// isDefaultCollection says whether u has an older form of an organisation's address, which
+// still works.
 func isDefaultCollection(u *url.URL) bool {
 	parts := segments(u)
 	return !strings.EqualFold(u.Hostname(), "dev.azure.com") && len(parts) == 1 && strings.EqualFold(parts[0], "DefaultCollection")
@@ -86,7 +87,7 @@ func suggestURL(raw string) string {
 	}
 	if at := pageIndex(u); at >= 0 {
 		parts, depth := segments(u), 1
-		if strings.EqualFold(parts[0], "tfs") { // a server that is installed below /tfs has its collections one level deeper
+		if strings.EqualFold(parts[0], "tfs") { // below /tfs, collections are one level deeper
 			depth = 2
 		}
 		return "use the collection's address, without project and page: " +
@@ -95,15 +96,15 @@ func suggestURL(raw string) string {
 	return urlHint
 }
 
-// An address may carry a user and a password, and people paste passwords unescaped.
-// "http://svc:pa@Secret#x@proxy:3128" then has another host than its author means: a
-// part of the password, which would be logged and looked up in DNS. So parseURL reads
-// each setting that is an address, and no message has anything before the last @.
+// An address may contain a user and a password, and people do not always escape them. Then
+// the host of "http://svc:pa@Secret#x@proxy:3128" is a part of the password, which would be
+// logged and looked up in DNS. So parseURL parses all addresses in settings, and messages
+// contain nothing before the last @.
 
 // errUserInfo is an address whose user or password is not escaped.
 var errUserInfo = errors.New("holds a user or password with characters that an address cannot have")
 
-// escapeHint says what to do about errUserInfo.
+// escapeHint is the hint for errUserInfo.
 const escapeHint = "write # as %23, @ as %40, / as %2F, \\ as %5C, and any other special character as % and its hexadecimal code"
 
 var errNotURL = errors.New("is not an http or https address")
@@ -130,7 +131,7 @@ func parseURL(raw string, schemes ...string) (*url.URL, error) {
 	return u, nil
 }
 
-// hasUserInfo says whether an address holds a user or a password, escaped or not.
+// hasUserInfo says whether an address contains a user or a password, escaped or not.
 func hasUserInfo(raw string) bool { return strings.Contains(raw, "@") }
 
 // redactURL is an address for a message, without a user, a password or a token.
@@ -144,13 +145,13 @@ func redactURL(raw string) string {
 	return raw
 }
 
-// endpointVariables are set by a platform, and say where tokens come from. None of them
-// is a place for a password.
+// endpointVariables are set by a platform. They are addresses of token endpoints, without a
+// password.
 var endpointVariables = []string{"IDENTITY_ENDPOINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "AZURE_AUTHORITY_HOST", "AZURE_KUBERNETES_TOKEN_PROXY"}
 
-// validateEndpoints refuses those that hold a password: the SDK reads them by itself, and
-// its errors quote them. It also drops the identity: LoadPartial's caller goes on with
-// the settings.
+// validateEndpoints refuses endpoint variables with a password: the SDK reads them itself, and
+// its errors quote them. It also drops the identity, because the caller of LoadPartial uses
+// the settings even if some are wrong.
 func (s *Settings) validateEndpoints(env map[string]string, bad *problems) {
 	for _, name := range endpointVariables {
 		if hasUserInfo(env[name]) {

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// marked is a part of a user or a password by which it is known.
+// marked is a part of a user or a password that the test searches for.
 const marked = "zqhunterzq"
 
-// addresses are the settings that are an address.
+// addresses are the settings that are addresses.
 func addresses() []string {
 	return append(slices.Concat(endpointVariables, proxyVariables), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN")
 }
 
-// told is everything that azptend would say about these settings, and every host
-// that it would ask.
+// told is everything that azptend would print about these settings, and all hosts to which it
+// would connect.
 func told(environ []string) string {
 	s, problems := LoadPartial(nil, environ, "host")
 	said := fmt.Sprintln(problems, s.Warnings, &InvalidError{Problems: problems}, s.URL)
@@ -70,8 +70,7 @@ func TestAnEndpointHasNoUser(t *testing.T) {
 	}
 }
 
-// FuzzUserInfo holds that nothing before the last @ of an address is said to
-// anybody, whatever stands around it.
+// FuzzUserInfo: text before the last @ of an address is never printed or used as a host.
 func FuzzUserInfo(f *testing.F) {
 	for _, seed := range []struct{ before, after, host string }{
 		{"svc:pa@", "#x", "proxy:3128"}, {"svc:", "", "proxy"}, {"svc:", "/", "proxy"}, {`corp\`, ":x", "proxy"}, {"", ".visualstudio.com/", "x"},

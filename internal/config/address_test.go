@@ -8,7 +8,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// TestAddresses: what people copy into AZP_URL, and what they are told to use.
+// TestAddresses: addresses that people copy into AZP_URL, and the hints.
 func TestAddresses(t *testing.T) {
 	for _, tt := range []struct{ url, says, hint string }{
 		{"https://dev.azure.com/org", "", ""},
@@ -55,8 +55,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// FuzzValues: whatever the settings hold, it is read or refused with a sentence,
-// and never told in pieces that break a line.
+// FuzzValues: any value is read or refused with a message, which is always one line.
 func FuzzValues(f *testing.F) {
 	for _, row := range config.Table {
 		for _, value := range []string{row.Default, "1", "yes", "-5s", "1h30m", "a=b,c", "a=b\n=c", ",,", "azptend.x=1", "debug+1", "9999999999999999999", "https://a@b/c?d#e", "\x00", "ä"} {

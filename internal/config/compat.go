@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// Settings of other images. Each means the same as a setting of ours, so that a
-// container's definition need not change with its image. azptend warns about each.
+// Settings of other images. Each has the effect of a setting of azptend, so that a container's
+// definition works with azptend's image too. azptend warns about each.
 const (
 	templateJob  = "AZP_TEMPLATE_JOB"        // blue-agent's start.sh: 1 registers NAME-template, which takes no job
 	customCerts  = "AZP_CUSTOM_CERT_PEM"     // blue-agent's start.sh: a directory whose *.crt files are trusted
@@ -36,16 +36,16 @@ func applyTemplateJob(env map[string]string) (is bool) {
 	return true
 }
 
-// setTemplateName gives the placeholder the name that blue-agent gives it.
+// setTemplateName sets the placeholder's name to that of blue-agent's template agent.
 func (s *Settings) setTemplateName() {
 	s.AgentName += templateSuffix
 	s.warn("%s is a setting of blue-agent: azptend treats it as AZP_PLACEHOLDER (--placeholder) with the name %s; "+
 		"set AZP_CAPABILITIES (--capability) to what jobs demand, because a placeholder never runs and detects no capabilities", templateJob, s.AgentName)
 }
 
-// applyRandomSuffix serves the AVM images: with false, a given name is the whole name,
-// and else the prefix gets the host name. Without a prefix they use
-// azure-devops-agent, and azptend uses the host name.
+// applyRandomSuffix has the effect of the AVM images' setting. If it is false, the name is
+// AZP_AGENT_NAME, or else the prefix with the host name. Without a prefix the images use
+// azure-devops-agent; azptend uses the host name.
 func (s *Settings) applyRandomSuffix(env map[string]string, bad *problems) {
 	v := strings.TrimSpace(env[randomSuffix])
 	suffix, ok := parseBool(v)
@@ -64,8 +64,8 @@ func (s *Settings) applyRandomSuffix(env map[string]string, bad *problems) {
 	s.warn("%s is a setting of the AVM images: azptend uses the name %s; AZP_AGENT_NAME (--agent-name) does the same", randomSuffix, s.AgentName)
 }
 
-// loadCompatCA reads blue-agent's directory of certificates. Like there, a directory
-// that is missing or empty adds none: their images name one that is seldom used.
+// loadCompatCA reads blue-agent's directory of certificates. A missing or empty directory is
+// no error, because blue-agent's images set the variable and rarely have the directory.
 func (s *Settings) loadCompatCA(bad *problems) {
 	dir := strings.TrimSpace(s.Getenv(customCerts))
 	if dir == "" {
@@ -77,7 +77,7 @@ func (s *Settings) loadCompatCA(bad *problems) {
 		return
 	}
 	var files []string
-	for _, entry := range entries { // those of a mounted secret are links
+	for _, entry := range entries { // files or, in a mounted secret, links
 		if filepath.Ext(entry.Name()) == ".crt" {
 			files = append(files, filepath.Join(dir, entry.Name()))
 		}
@@ -99,7 +99,7 @@ func (s *Settings) loadCompatCA(bad *problems) {
 	s.CA = all.Bytes()
 }
 
-// compatWarnings says what azptend does with these settings.
+// compatWarnings adds warnings that say what azptend does with these settings.
 func (s *Settings) compatWarnings(env map[string]string) {
 	if v := strings.TrimSpace(env[templateJob]); v != "" && v != "0" && v != "1" {
 		s.warn("%s is %q and has no effect: only 1 creates a placeholder, as in blue-agent", templateJob, v)

@@ -11,15 +11,15 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// Names of other images say what a setting of ours says, and that is told once.
-func TestTheirNames(t *testing.T) {
+// TestCompatNames: settings of other images have the effect of ours, with one warning each.
+func TestCompatNames(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		environ     []string
 		args        []string
 		agent       string // its name, with the suffix "abc"
 		placeholder bool
-		told        []string // the beginnings of the warnings
+		told        []string // beginnings of the warnings
 	}{
 		{name: "nothing", agent: "the-host"},
 		{name: "a template", environ: []string{"AZP_TEMPLATE_JOB=1"}, agent: "the-host-template", placeholder: true,
@@ -77,8 +77,8 @@ func authority(t *testing.T) string {
 	return string(b)
 }
 
-// Of blue-agent's folder every *.crt is trusted, and nothing else.
-func TestTheirCertificates(t *testing.T) {
+// TestCompatCertificates: all *.crt files in blue-agent's directory are trusted, and no others.
+func TestCompatCertificates(t *testing.T) {
 	dir, one, two := t.TempDir(), authority(t), authority(t)
 	for name, content := range map[string]string{"b.crt": two, "a.crt": one, "readme": "nothing"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

@@ -27,10 +27,10 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// object is a managed identity's id.
+// object is the object id of a managed identity.
 const object = "0b6bd18c-0000-4000-8000-00000000000a"
 
-// least is an environment with which azptend can run.
+// least is a minimal environment for azptend run.
 func least(more ...string) []string {
 	return append([]string{"AZP_URL=https://dev.azure.com/org", "MANAGED_IDENTITY_OBJECT_ID=" + object}, more...)
 }
@@ -45,7 +45,7 @@ func load(t *testing.T, environ []string, args ...string) (config.Settings, erro
 	return config.Load(flags, environ, "the-host")
 }
 
-// loadFor is load for a setting's command.
+// loadFor is load for a command that has the setting.
 func loadFor(t *testing.T, row config.Setting, environ []string, args ...string) (config.Settings, error) {
 	t.Helper()
 	if row.Group != config.Keeper {
@@ -89,12 +89,12 @@ func TestDefaults(t *testing.T) {
 		URL: "https://dev.azure.com/org", Pool: "Default", AgentName: "the-host", WorkFolder: "_work", Package: install.Package{Kind: install.Full},
 		Policy:   lifecycle.Policy{NameWait: 6 * time.Minute, Limits: lifecycle.Limits{Idle: -1}}, // -1: the platform's
 		AgentDir: "/azp", Agents: 1, Managed: identity.ManagedID{ObjectID: object}, Auth: "auto",
-		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"},
+		Identity:  config.ChosenIdentity{Options: identity.Options{Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Setting: "MANAGED_IDENTITY_OBJECT_ID"},
 		LogFormat: "text", LogLevel: slog.LevelInfo, HostName: "the-host", Environ: least(),
 	}
 	for name, got := range map[string]config.Settings{
 		"nothing else": loaded(t, least()),
-		// What platforms do with values they do not have.
+		// Platforms set variables without a value.
 		"all set to nothing": func() config.Settings {
 			var environ []string
 			for _, r := range config.Table {
@@ -115,8 +115,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// example is a value of a setting that is not its default, other ways to write it, and
-// values that it must refuse.
+// example is a valid value of a setting that is not the default, other ways to write it, and
+// invalid values.
 type example struct {
 	good string // the table's, or a file that exists
 	also []string
@@ -195,8 +195,8 @@ func examples(t *testing.T) map[string]example {
 	return all
 }
 
-// Each row of the table is complete: it says what it is, does something, and
-// refuses nonsense by its name.
+// TestEachSetting: each row of the table is complete: it has texts, its value has an effect,
+// and an error for a bad value names the setting.
 func TestEachSetting(t *testing.T) {
 	all := examples(t)
 	if len(all) != len(config.Table) {
@@ -221,7 +221,7 @@ func TestEachSetting(t *testing.T) {
 			}
 			rest := append(without(least(), row.Env), companions(row.Env, all)...)
 			if slices.Contains([]string{"MANAGED_IDENTITY_OBJECT_ID", "USRMI_ID", "AZP_IDENTITY_RESOURCE_ID"}, row.Env) {
-				rest = append(without(rest, "MANAGED_IDENTITY_OBJECT_ID"), "AZP_TOKEN=a-token") // one name at a time
+				rest = append(without(rest, "MANAGED_IDENTITY_OBJECT_ID"), "AZP_TOKEN=a-token") // only one of the two may be set
 			}
 			byDefault, _ := loadFor(t, row, least())
 			byVariable := loadedFor(t, row, append(rest, row.Env+"="+ex.good))
@@ -288,7 +288,7 @@ func caFile(t *testing.T) string {
 	return path
 }
 
-// companions are what a setting needs to mean anything.
+// companions are other settings that a setting needs to have an effect.
 func companions(name string, all map[string]example) []string {
 	var more []string
 	needs := map[string][]string{
@@ -315,7 +315,7 @@ func without(environ []string, name string) []string {
 	return rest
 }
 
-// same compares what was decided, and not where it came from.
+// same compares settings without their sources.
 func same(a, b config.Settings) bool {
 	a.Environ, b.Environ = nil, nil
 	if a.Application.Secret.Reveal() != b.Application.Secret.Reveal() || a.ProxyURL.Reveal() != b.ProxyURL.Reveal() {
@@ -348,7 +348,7 @@ func TestValuesOfManyKinds(t *testing.T) {
 	}
 }
 
-// Whoever starts a container should not have to start it once for each typo.
+// TestEveryProblemAtOnce: all problems are reported together.
 func TestEveryProblemAtOnce(t *testing.T) {
 	_, err := load(t, []string{
 		"AZP_URL=dev.azure.com", "AZP_POOL_ID=x", "AZP_ONCE=perhaps", "AZP_GRACE_PERIOD=never", "AZP_CAPABILITIES=x",
@@ -382,7 +382,7 @@ func TestNothingIsSet(t *testing.T) {
 	}
 }
 
-// An error goes to logs that many can read.
+// TestErrorsHoldNoSecret: errors contain no secrets, because many can read logs.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	const hidden = "s3cr3t"
 	for _, environ := range [][]string{
@@ -410,7 +410,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		}
 	}
 	s := loaded(t, least("AZP_TOKEN="+hidden, "AZP_TOKNE="+hidden))
-	s.Environ = nil // the one thing in it that is not for a log
+	s.Environ = nil // only this field may contain secrets
 	if shown := fmt.Sprintf("%v %+v %#v", s, s, s); strings.Contains(shown, hidden) {
 		t.Errorf("settings show it: %s", shown)
 	}
@@ -441,7 +441,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// Microsoft's tutorial sets it to any value; only the words for no mean no.
+// TestPlaceholder: AZP_PLACEHOLDER is set by any value that does not mean false, as in
+// Microsoft's tutorial.
 func TestPlaceholder(t *testing.T) {
 	for value, want := range map[string]bool{"": false, "0": false, "false": false, "No": false, "off": false, "1": true, "true": true, "anything": true} {
 		if got := loaded(t, least("AZP_PLACEHOLDER="+value)).Placeholder; got != want {
@@ -450,8 +451,9 @@ func TestPlaceholder(t *testing.T) {
 	}
 }
 
-// An image's other settings are no business of its placeholder.
-func TestAPlaceholderIsNotTrippedByALife(t *testing.T) {
+// TestPlaceholderIgnoresOtherSettings: wrong settings of a running agent do not matter for a
+// placeholder.
+func TestPlaceholderIgnoresOtherSettings(t *testing.T) {
 	wrong := []string{
 		"AZP_NAME_WAIT=soon", "AZP_AGENT_DIR=azp", "AZP_ONCE=perhaps", "AZP_GRACE_PERIOD=never", "AZP_STRICT_REMOVE=ja", "AZP_PLATFORM=mars",
 	}
@@ -469,7 +471,7 @@ func TestAPlaceholderIsNotTrippedByALife(t *testing.T) {
 	}
 }
 
-// A command takes the groups it has a use for, and has no flags of others.
+// TestGroups: a command has the flags of its groups, and no others.
 func TestGroups(t *testing.T) {
 	flags := pflag.NewFlagSet("show", pflag.ContinueOnError)
 	config.AddFlags(flags, config.Connection, config.AgentPool, config.Agent)
@@ -537,8 +539,9 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// The agent reads other names than Go does (agent-protocol.md 10.7, 10.8).
-func TestTheProxyInTheAgentsForm(t *testing.T) {
+// TestAgentEnviron: the agent uses other variables than Go programs (agent-protocol.md 10.7,
+// 10.8).
+func TestAgentEnviron(t *testing.T) {
 	ca := caFile(t)
 	for _, tt := range []struct {
 		environ []string
@@ -550,7 +553,7 @@ func TestTheProxyInTheAgentsForm(t *testing.T) {
 		{[]string{"HTTPS_PROXY=http://proxy:3128"}, []string{"VSTS_HTTP_PROXY=http://proxy:3128"}},
 		{[]string{"https_proxy=proxy:3128"}, []string{"VSTS_HTTP_PROXY=http://proxy:3128"}},
 		{[]string{"HTTPS_PROXY=http://proxy:3128", "NO_PROXY=dev.azure.com"}, nil},
-		{[]string{"HTTP_PROXY=http://proxy:3128"}, nil}, // not on the way to an https address
+		{[]string{"HTTP_PROXY=http://proxy:3128"}, nil}, // not for an https address
 		{[]string{"AZP_PROXY=http://proxy:3128", "VSTS_HTTP_PROXY=http://agents:1"}, nil},
 		{[]string{"VSTS_HTTP_PROXY=http://agents:1", "VSTS_HTTP_PROXY_USERNAME=u", "VSTS_HTTP_PROXY_PASSWORD=p"}, nil},
 		{[]string{"AZP_CA_FILE=" + ca}, []string{"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca}},
@@ -562,8 +565,8 @@ func TestTheProxyInTheAgentsForm(t *testing.T) {
 	}
 }
 
-// A bare switch takes no value, and a word after it is not swallowed.
-func TestTheFlagsOfSwitches(t *testing.T) {
+// TestBoolFlags: a bool flag without a value does not take the next argument as its value.
+func TestBoolFlags(t *testing.T) {
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	config.AddFlags(flags)
 	if err := flags.Parse([]string{"--once", "false", "--strict-remove=no"}); err != nil || flags.NArg() != 1 {
@@ -578,8 +581,8 @@ func TestTheFlagsOfSwitches(t *testing.T) {
 	}
 }
 
-// TestDurations: a setting that is a duration refuses what is beyond its bounds, by
-// name, and leaves room for any arithmetic. Without bounds it would refuse everything.
+// TestDurations: a duration outside of its bounds is refused with the setting's name, and the
+// bounds leave room for sums. A setting without bounds would refuse everything.
 func TestDurations(t *testing.T) {
 	for _, row := range config.Table {
 		if row.Max == 0 {

@@ -10,8 +10,8 @@ import (
 // agent pools only. Other images take variables for the other kinds, and so does
 // config.sh, whose arguments can be variables too (agent-protocol.md 1.2).
 
-// deploymentTargets are such variables, without underscores. Those that only add to them,
-// such as AZP_DEPLOYMENTTAGS, mean nothing by themselves.
+// deploymentTargets are such variables, without underscores. Variables that have an effect
+// only together with them, such as AZP_DEPLOYMENTTAGS, are left out.
 var deploymentTargets = []string{
 	"AZPENVIRONMENTNAME", "AZPDEPLOYMENTPOOL", "AZPDEPLOYMENTPOOLNAME", "AZPDEPLOYMENTGROUP", "AZPDEPLOYMENTGROUPNAME",
 	"VSTSAGENTINPUTENVIRONMENT", "VSTSAGENTINPUTENVIRONMENTNAME",
@@ -22,8 +22,8 @@ func namesDeploymentTarget(variable string) bool {
 	return slices.Contains(deploymentTargets, strings.ReplaceAll(variable, "_", ""))
 }
 
-// refuseDeploymentTargets refuses to register an agent in a pool if it is meant for
-// another kind of place: it would take the jobs of the pool.
+// refuseDeploymentTargets refuses to register an agent in a pool if the settings name another
+// kind of place: the agent would take the pool's jobs.
 func refuseDeploymentTargets(env map[string]string, bad *problems) {
 	var set []string
 	for name, value := range env {

@@ -11,11 +11,11 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// auto lets chooseIdentity decide.
+// auto lets validateIdentity decide.
 const auto = "auto"
 
-// auths are the values of AZP_AUTH. A token file has no value of its own: it is the
-// first choice of pat.
+// auths are the values of AZP_AUTH. A token file has no value: pat uses it, if there is one,
+// before AZP_TOKEN.
 var auths = map[string]identity.Source{
 	auto: "", "managed-identity": identity.ManagedIdentity, "workload-identity": identity.WorkloadIdentity,
 	"service-principal": identity.ServicePrincipal, "pat": identity.PAT, "azure-cli": identity.AzureCLI,
@@ -27,13 +27,12 @@ func setAuth(s *Settings, v string) (err error) {
 		words = append(words, word)
 	}
 	if s.Auth, err = choice(v, words...); err != nil {
-		s.Auth = auto // so that there is one complaint
+		s.Auth = auto // so that there is only one error
 	}
 	return err
 }
 
-// detectHost finds which endpoint hands out tokens of managed identities, as the SDK
-// does.
+// detectHost finds the token endpoint for managed identities by the same rules as the SDK.
 func detectHost(env map[string]string) identity.Host {
 	is := func(name string) bool { return env[name] != "" }
 	switch {
@@ -50,20 +49,20 @@ func detectHost(env map[string]string) identity.Host {
 	case is("IDENTITY_ENDPOINT") && is("IMDS_ENDPOINT"):
 		return identity.AzureArc
 	}
-	// Container Instances set IDENTITY_HEADER and IDENTITY_SERVER_THUMBPRINT without
-	// an endpoint; these mean nothing (reference/identity.md 1.3).
+	// Container Instances set IDENTITY_HEADER and IDENTITY_SERVER_THUMBPRINT without an
+	// endpoint, which has no meaning (reference/identity.md 1.3).
 	return identity.MetadataService
 }
 
-// candidate is an identity for which every setting is there.
+// candidate is an identity for which all settings are set.
 type candidate struct {
 	names   []string // the settings that select it
 	options identity.Options
 }
 
-// candidates are the identities that could be used. What a person set comes before
-// what a platform injects (docs/identity.md). The last one is always there: a metadata
-// service announces itself by no variable.
+// candidates are the identities that could be used. Those that a person configured come before
+// those that a platform provides (docs/identity.md). The last one always exists, because no
+// variable shows whether there is a metadata service.
 func (s *Settings) candidates(env map[string]string) []candidate {
 	var found []candidate
 	add := func(complete bool, o identity.Options, names ...string) {
@@ -75,7 +74,7 @@ func (s *Settings) candidates(env map[string]string) []candidate {
 	managed := identity.Options{Source: identity.ManagedIdentity, Host: detectHost(env), Managed: s.Managed}
 	file := identity.Options{Source: identity.TokenFile, TokenFile: s.TokenFile}
 	if named != nil {
-		file.Host, file.Managed = managed.Host, managed.Managed // which is used if the file gives no token
+		file.Host, file.Managed = managed.Host, managed.Managed // used if the file has no token
 	} else {
 		managed.Managed.ClientID = env["AZURE_CLIENT_ID"]
 	}
@@ -111,8 +110,8 @@ func (s *Settings) candidates(env map[string]string) []candidate {
 	return found
 }
 
-// servicePrincipal completes an application with what the platform injects. If it has a
-// secret and a certificate, the secret is used, as the SDK does.
+// servicePrincipal completes an application with the platform's variables. If there are a
+// secret and a certificate, it uses the secret, like the SDK.
 func servicePrincipal(a identity.Application, env map[string]string) identity.Options {
 	a.TenantID = cmp.Or(a.TenantID, env["AZURE_TENANT_ID"])
 	if a.Secret.IsZero() {
@@ -142,39 +141,15 @@ func (s *Settings) managedSelectors() []string {
 	return names
 }
 
-// chooseIdentity takes the first candidate that AZP_AUTH allows.
-func (s *Settings) chooseIdentity(env map[string]string) (chosen ChosenIdentity, found bool) {
-	all := s.candidates(env)
-	wanted := auths[s.Auth]
-	if wanted == identity.AzureCLI {
-		return ChosenIdentity{Options: s.azureCLI(), Reason: "AZP_AUTH", Ignored: settingNames(all, nil)}, true
-	}
-	at := slices.IndexFunc(all, func(c candidate) bool {
-		return wanted == "" || wanted == c.options.Source || wanted == identity.PAT && c.options.Source == identity.TokenFile
-	})
-	if at < 0 {
-		return ChosenIdentity{}, false
-	}
-	used := all[at].names
-	chosen = ChosenIdentity{Options: all[at].options, Reason: strings.Join(used, ", ")}
-	switch {
-	case wanted != "":
-		chosen.Reason = "AZP_AUTH"
-	case len(used) == 0:
-		chosen.Reason, chosen.ByDefault = "nothing else is set", true
-	}
-	if chosen.Source == identity.TokenFile {
-		used = append(used, s.managedSelectors()...)
-	}
-	chosen.Ignored = settingNames(all, used)
-	return chosen, true
+// useAzureCLI uses the login of the Azure CLI instead of what was chosen. It keeps the
+// options that all identities have.
+func (s *Settings) useAzureCLI() {
+	o := &s.Identity.Options
+	o.Source, o.Application = identity.AzureCLI, identity.Application{TenantID: s.Application.TenantID}
+	o.Host, o.Managed = "", identity.ManagedID{}
 }
 
-func (s *Settings) azureCLI() identity.Options {
-	return identity.Options{Source: identity.AzureCLI, Application: identity.Application{TenantID: s.Application.TenantID}}
-}
-
-// settingNames are the settings that select these candidates, except for some.
+// settingNames are the settings that select these candidates, without those in except.
 func settingNames(all []candidate, except []string) []string {
 	var names []string
 	for _, c := range all {
@@ -187,41 +162,64 @@ func settingNames(all []candidate, except []string) []string {
 	return names
 }
 
-// PreferAzureCLI uses the login of the Azure CLI if no setting selects an identity. An
-// administrator's commands run on a person's machine, which has no identity.
+// PreferAzureCLI uses the login of the Azure CLI if no setting selects an identity. It is for
+// commands of an administrator, whose machine has no managed identity.
 func (s *Settings) PreferAzureCLI() {
-	if s.Identity.ByDefault {
-		s.Identity.Options = s.azureCLI()
+	if s.Identity.Setting == "" {
+		s.useAzureCLI()
 	}
 }
 
 var (
 	guid       = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
-	tenantName = regexp.MustCompile(`^[0-9a-zA-Z.-]+$`) // a GUID or a domain; what the SDK takes
+	tenantName = regexp.MustCompile(`^[0-9a-zA-Z.-]+$`) // a GUID or a domain, as the SDK requires
 )
 
-// The hints that say where an id is found.
+// Hints that several messages have.
 const (
 	principalIDHint = "run `az identity show --query principalId` to see it"
 	tenantIDHint    = "run `az account show --query tenantId` to see it"
 	mountHint       = "check that the file is mounted and that this user can read it"
 )
 
-// validateIdentity checks what names an identity, and chooses.
+// validateIdentity checks the settings that name an identity, and takes the first candidate
+// that AZP_AUTH allows.
 func (s *Settings) validateIdentity(env map[string]string, bad *problems) {
 	s.validateSelectors(bad)
 	s.validateTokens(bad)
 	s.validatePrincipal(env, bad)
-	chosen, found := s.chooseIdentity(env)
-	if !found {
-		bad.add(missingHint(auths[s.Auth]), "AZP_AUTH (--auth) is %s, but no such identity is set", s.Auth)
+	all := s.candidates(env)
+	wanted := auths[s.Auth]
+	if wanted == identity.AzureCLI {
+		s.Identity = ChosenIdentity{Setting: "AZP_AUTH", Ignored: settingNames(all, nil)}
+		s.useAzureCLI()
 		return
 	}
-	s.Identity = chosen
-	if env["IDENTITY_ENDPOINT"] != "" && env["IDENTITY_HEADER"] == "" && chosen.Host == identity.MetadataService ||
-		chosen.Host == identity.CloudShell && env["IDENTITY_ENDPOINT"] != "" {
-		// Without an error the SDK would ask a metadata service or a Cloud Shell, and a
-		// container app has neither (reference/identity.md 2).
+	at := slices.IndexFunc(all, func(c candidate) bool {
+		return wanted == "" || wanted == c.options.Source || wanted == identity.PAT && c.options.Source == identity.TokenFile
+	})
+	if at < 0 {
+		bad.add(missingHint(wanted), "AZP_AUTH (--auth) is %s, but no such identity is set", s.Auth)
+		return
+	}
+	used := all[at].names
+	s.Identity = ChosenIdentity{Options: all[at].options, Setting: strings.Join(used, ", ")}
+	if wanted != "" {
+		s.Identity.Setting = "AZP_AUTH"
+	}
+	if s.Identity.Source == identity.TokenFile {
+		used = append(used, s.managedSelectors()...)
+	}
+	s.Identity.Ignored = settingNames(all, used)
+	checkIdentityHeader(s.Identity.Host, env, bad)
+}
+
+// checkIdentityHeader refuses an endpoint without its header. The SDK would send requests to a
+// metadata service or a Cloud Shell, which a container app does not have
+// (reference/identity.md 2).
+func checkIdentityHeader(chosen identity.Host, env map[string]string, bad *problems) {
+	if env["IDENTITY_ENDPOINT"] != "" && env["IDENTITY_HEADER"] == "" && chosen == identity.MetadataService ||
+		chosen == identity.CloudShell && env["IDENTITY_ENDPOINT"] != "" {
 		bad.add("pass IDENTITY_HEADER on too: the platform sets both, and a wrapper script, sudo or su may drop one",
 			"IDENTITY_ENDPOINT is set and IDENTITY_HEADER is not: the endpoint refuses requests without it")
 	}
@@ -256,8 +254,7 @@ func (s *Settings) validateTokens(bad *problems) {
 	}
 }
 
-// validatePrincipal finds half of a service principal: a person who sets one part
-// wants to use it.
+// validatePrincipal reports a service principal of which only some settings are set.
 func (s *Settings) validatePrincipal(env map[string]string, bad *problems) {
 	if s.Application.ClientID != "" && !guid.MatchString(s.Application.ClientID) {
 		bad.add("use the application (client) id from Entra ID's app registrations", "AZP_CLIENTID (--client-id) is %q, which is not a client id", s.Application.ClientID)
@@ -286,7 +283,7 @@ func (s *Settings) validatePrincipal(env map[string]string, bad *problems) {
 	}
 }
 
-// missingHint says what a kind of identity needs.
+// missingHint says which settings a kind of identity needs.
 func missingHint(source identity.Source) string {
 	switch source {
 	case identity.WorkloadIdentity:
@@ -297,7 +294,7 @@ func missingHint(source identity.Source) string {
 	return "set AZP_TOKEN_FILE or AZP_TOKEN"
 }
 
-// identityWarnings finds a workload identity that lacks a part.
+// identityWarnings warns about a workload identity of which a variable is missing.
 func (s *Settings) identityWarnings(env map[string]string) {
 	if env["AZURE_FEDERATED_TOKEN_FILE"] == "" || s.Identity.Source == identity.WorkloadIdentity || slices.Contains(s.Identity.Ignored, "AZURE_FEDERATED_TOKEN_FILE") {
 		return
@@ -310,9 +307,9 @@ func (s *Settings) identityWarnings(env map[string]string) {
 	}
 }
 
-// WithFileToken reads the token file once, so that its token counts as a secret too: a
-// start script that writes the file has the token in its environment. The code that uses
-// the file reports that it cannot be read.
+// WithFileToken reads the token file once, so that Secrets includes its token: a start script
+// that writes the file may have the token in its environment. It ignores errors, because the
+// code that uses the file reports them.
 func (s Settings) WithFileToken() Settings {
 	if s.TokenFile != "" && s.Registered == "" {
 		s.FileToken, _ = identity.ReadTokenFile(context.Background(), s.TokenFile)

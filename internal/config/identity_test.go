@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ const (
 	tenant = "0b6bd18c-0000-4000-8000-00000000000d"
 )
 
-// What platforms inject, word for word where it matters (reference/identity.md 1.2 to 1.6).
+// Variables that platforms set (reference/identity.md 1.2 to 1.6).
 var (
 	containerApps = []string{
 		"IDENTITY_ENDPOINT=http://localhost:42356/msi/token", "IDENTITY_HEADER=h",
@@ -42,7 +43,7 @@ func join(parts ...[]string) []string {
 	return all
 }
 
-// TestTheOrder holds the order in docs/identity.md, and what AZP_AUTH changes.
+// TestTheOrder checks the order in docs/identity.md, and the effect of AZP_AUTH.
 func TestTheOrder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
@@ -56,67 +57,67 @@ func TestTheOrder(t *testing.T) {
 	byFile, named, pat := []string{"AZP_TOKEN_FILE=" + file}, []string{"MANAGED_IDENTITY_OBJECT_ID=" + object}, []string{"AZP_TOKEN=a-token"}
 	own := []string{"AZP_CLIENTID=" + client, "AZP_CLIENTSECRET=s", "AZP_TENANTID=" + tenant}
 	azureSecret := []string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant, "AZURE_CLIENT_SECRET=s"}
-	ownChoice := choice{Options: options{Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Reason: "AZP_CLIENTID"}
+	ownChoice := choice{Options: options{Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Setting: "AZP_CLIENTID"}
 	for _, tt := range []struct {
 		name    string
 		environ []string
 		want    choice
 	}{
 		{"all at once", join(byFile, named, own, pat, webhook, azureSecret, containerApps), choice{Options: options{
-			Source: identity.TokenFile, TokenFile: file, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Reason: "AZP_TOKEN_FILE", Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
+			Source: identity.TokenFile, TokenFile: file, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Setting: "AZP_TOKEN_FILE", Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
 		{"without the file", join(named, own, pat, webhook, azureSecret, containerApps), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Reason: "MANAGED_IDENTITY_OBJECT_ID", Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Setting: "MANAGED_IDENTITY_OBJECT_ID", Ignored: []string{"AZP_CLIENTID", "AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"}}},
 		{"without a named identity", join(own, pat, webhook, containerApps), choice{Options: options{
-			Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Reason: "AZP_CLIENTID", Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"}}},
+			Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Setting: "AZP_CLIENTID", Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT"}}},
 		{"without its own principal", join(pat, webhook, azureSecret, containerApps), choice{Options: options{
-			Source: identity.PAT, PAT: text("a-token")}, Reason: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+			Source: identity.PAT, PAT: text("a-token")}, Setting: "AZP_TOKEN", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
 		{"what platforms inject", join(webhook, azureSecret, containerApps), choice{Options: options{
 			Source: identity.WorkloadIdentity, Application: identity.Application{ClientID: client, TenantID: tenant,
-				FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}}, Reason: "AZURE_FEDERATED_TOKEN_FILE", Ignored: []string{"AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
+				FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}}, Setting: "AZURE_FEDERATED_TOKEN_FILE", Ignored: []string{"AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"}}},
 		{"without the webhook", join(azureSecret, containerApps), choice{Options: options{
-			Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Reason: "AZURE_CLIENT_SECRET", Ignored: []string{"IDENTITY_ENDPOINT"}}},
-		{"Container Apps alone", containerApps, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.ContainerApps}, Reason: "IDENTITY_ENDPOINT"}},
-		{"nothing at all", nil, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set", ByDefault: true}},
+			Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant, Secret: text("s")}}, Setting: "AZURE_CLIENT_SECRET", Ignored: []string{"IDENTITY_ENDPOINT"}}},
+		{"Container Apps alone", containerApps, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.ContainerApps}, Setting: "IDENTITY_ENDPOINT"}},
+		{"nothing at all", nil, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}}},
 
 		{"AZURE_CLIENT_ID selects, and chooses nothing", join(containerAppsJob, []string{"AZURE_CLIENT_ID=" + client}), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.ContainerApps}, Reason: "IDENTITY_ENDPOINT"}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.ContainerApps}, Setting: "IDENTITY_ENDPOINT"}},
 		{"but not against a name", join(containerApps, named, []string{"AZURE_CLIENT_ID=" + client}), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Reason: "MANAGED_IDENTITY_OBJECT_ID"}},
-		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}, Reason: "nothing else is set", ByDefault: true}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.ContainerApps}, Setting: "MANAGED_IDENTITY_OBJECT_ID"}},
+		{"an empty AZURE_CLIENT_ID", []string{"AZURE_CLIENT_ID="}, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.MetadataService}}},
 		{"AZURE_CLIENT_ID on a machine", []string{"AZURE_CLIENT_ID=" + client}, choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Reason: "nothing else is set", ByDefault: true}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}}},
 
-		{"App Service", appService, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.AppService}, Reason: "IDENTITY_ENDPOINT"}},
+		{"App Service", appService, choice{Options: options{Source: identity.ManagedIdentity, Host: identity.AppService}, Setting: "IDENTITY_ENDPOINT"}},
 		{"Container Instances' leavings", join(containerInstances, named), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Reason: "MANAGED_IDENTITY_OBJECT_ID"}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ObjectID: object}, Host: identity.MetadataService}, Setting: "MANAGED_IDENTITY_OBJECT_ID"}},
 		{"the AVM image on Container Apps", join(avmImage, containerAppsJob), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.ContainerApps}, Reason: "USRMI_ID"}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.ContainerApps}, Setting: "USRMI_ID"}},
 		{"the AVM image on Container Instances", join(avmImage, containerInstances), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Reason: "USRMI_ID"}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Setting: "USRMI_ID"}},
 		{"AKS with an identity named", join(webhook, []string{"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s/x"}), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ResourceID: "/subscriptions/s/x"}, Host: identity.MetadataService}, Reason: "AZP_IDENTITY_RESOURCE_ID", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE"}}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ResourceID: "/subscriptions/s/x"}, Host: identity.MetadataService}, Setting: "AZP_IDENTITY_RESOURCE_ID", Ignored: []string{"AZURE_FEDERATED_TOKEN_FILE"}}},
 		{"Service Fabric", []string{"IDENTITY_ENDPOINT=https://10.0.0.4:2377/x", "IDENTITY_HEADER=h", "IDENTITY_SERVER_THUMBPRINT=t"}, choice{Options: options{
-			Source: identity.ManagedIdentity, Host: identity.ServiceFabric}, Reason: "IDENTITY_ENDPOINT"}},
+			Source: identity.ManagedIdentity, Host: identity.ServiceFabric}, Setting: "IDENTITY_ENDPOINT"}},
 		{"Azure Arc", []string{"IDENTITY_ENDPOINT=http://localhost:40342/x", "IMDS_ENDPOINT=http://localhost:40342"}, choice{Options: options{
-			Source: identity.ManagedIdentity, Host: identity.AzureArc}, Reason: "IDENTITY_ENDPOINT"}},
+			Source: identity.ManagedIdentity, Host: identity.AzureArc}, Setting: "IDENTITY_ENDPOINT"}},
 		{"Azure ML", []string{"MSI_ENDPOINT=http://127.0.0.1/x", "MSI_SECRET=s"}, choice{Options: options{
-			Source: identity.ManagedIdentity, Host: identity.AzureML}, Reason: "nothing else is set", ByDefault: true}},
+			Source: identity.ManagedIdentity, Host: identity.AzureML}}},
 
 		{"forced to the platform's", join(named, webhook, []string{"AZP_AUTH=workload-identity"}), choice{Options: options{
 			Source: identity.WorkloadIdentity, Application: identity.Application{ClientID: client, TenantID: tenant,
-				FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}}, Reason: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+				FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}}, Setting: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
 		{"forced to the token", join(named, pat, []string{"AZP_AUTH=pat"}), choice{Options: options{
-			Source: identity.PAT, PAT: text("a-token")}, Reason: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
+			Source: identity.PAT, PAT: text("a-token")}, Setting: "AZP_AUTH", Ignored: []string{"MANAGED_IDENTITY_OBJECT_ID"}}},
 		{"forced to the machine's", join(webhook, pat, []string{"AZP_AUTH=Managed-Identity"}), choice{Options: options{
-			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Reason: "AZP_AUTH", Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE"}}},
+			Source: identity.ManagedIdentity, Managed: identity.ManagedID{ClientID: client}, Host: identity.MetadataService}, Setting: "AZP_AUTH", Ignored: []string{"AZP_TOKEN", "AZURE_FEDERATED_TOKEN_FILE"}}},
 		{"AZP_CLIENTID for a workload identity", join([]string{"AZP_CLIENTID=" + object}, webhook), choice{Options: options{
 			Source: identity.WorkloadIdentity, Application: identity.Application{ClientID: object, TenantID: tenant,
-				FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}}, Reason: "AZURE_FEDERATED_TOKEN_FILE"}},
+				FederatedTokenFile: "/var/run/secrets/azure/tokens/azure-identity-token"}}, Setting: "AZURE_FEDERATED_TOKEN_FILE"}},
 		{"own principal alone", own, ownChoice},
 		{"a certificate of the SDK's settings", join([]string{"AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + tenant}, []string{
 			"AZURE_CLIENT_CERTIFICATE_PATH=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=1"}), choice{Options: options{
 			Source: identity.ServicePrincipal, Application: identity.Application{ClientID: client, TenantID: tenant,
-				CertificateFile: file, CertificatePassword: text("p"), SendChain: true}}, Reason: "AZURE_CLIENT_CERTIFICATE_PATH"}},
+				CertificateFile: file, CertificatePassword: text("p"), SendChain: true}}, Setting: "AZURE_CLIENT_CERTIFICATE_PATH"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := loaded(t, append([]string{"AZP_URL=https://dev.azure.com/org"}, tt.environ...))
@@ -154,7 +155,7 @@ func TestHalfAnIdentity(t *testing.T) {
 			}
 		})
 	}
-	// Not a problem where another identity is in force.
+	// It is no problem if another identity is used.
 	loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZP_TOKEN=a-token", "IDENTITY_ENDPOINT=http://localhost:42356/msi/token"})
 	s := loaded(t, []string{"AZP_URL=https://dev.azure.com/org", "AZURE_FEDERATED_TOKEN_FILE=/x", "AZURE_TENANT_ID=" + tenant})
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "AZURE_FEDERATED_TOKEN_FILE has no effect without AZURE_CLIENT_ID") {
@@ -162,8 +163,8 @@ func TestHalfAnIdentity(t *testing.T) {
 	}
 }
 
-// Who does an administrator's work is a person, unless something else was set.
-func TestForAPerson(t *testing.T) {
+// TestPreferAzureCLI: the Azure CLI's login is used if no other identity is set.
+func TestPreferAzureCLI(t *testing.T) {
 	for _, c := range []struct {
 		environ []string
 		want    identity.Source
@@ -176,8 +177,47 @@ func TestForAPerson(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.PreferAzureCLI(); s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.Application.TenantID != s.Application.TenantID {
+		s.Identity.Dials = 2
+		if s.PreferAzureCLI(); s.Identity.Dials != 2 || s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.Application.TenantID != s.Application.TenantID {
 			t.Errorf("%v: %+v", c.environ, s.Identity)
 		}
+	}
+}
+
+// TestIdentityOptions: some settings set each field of identity.Options, unless the command
+// that uses the identity does.
+func TestIdentityOptions(t *testing.T) {
+	set := map[string]bool{"EndpointClient": true, "EntraClient": true, "StartupTimeout": true, "Dials": true, "Log": true, "Redactor": true}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	application := []string{"AZP_CLIENTID=" + object, "AZP_TENANTID=" + tenant}
+	for _, environ := range [][]string{
+		{"AZP_TOKEN_FILE=" + file}, {"AZP_TOKEN=a-token"},
+		{"MANAGED_IDENTITY_OBJECT_ID=" + object}, {"USRMI_ID=" + object}, {"AZP_IDENTITY_RESOURCE_ID=/subscriptions/s"},
+		join(application, []string{"AZP_CLIENTSECRET=s"}), join(application, []string{"AZURE_FEDERATED_TOKEN_FILE=" + file}),
+		join(application, []string{"AZP_CLIENTCERTIFICATE=" + file, "AZURE_CLIENT_CERTIFICATE_PASSWORD=p", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN=true"}),
+	} {
+		s := loaded(t, join([]string{"AZP_URL=https://dev.azure.com/org"}, environ))
+		noteFields(set, reflect.ValueOf(s.Identity.Options))
+	}
+	for field, was := range set {
+		if !was {
+			t.Errorf("no settings set %s of identity.Options", field)
+		}
+	}
+}
+
+// noteFields notes which fields of options are set, and of an application and a managed
+// identity in them.
+func noteFields(set map[string]bool, v reflect.Value) {
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if name == "Application" || name == "Managed" {
+			noteFields(set, v.Field(i))
+			continue
+		}
+		set[name] = set[name] || !v.Field(i).IsZero()
 	}
 }

@@ -3,8 +3,10 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +19,34 @@ import (
 // Environment is the process's environment.
 func Environment() []string { return os.Environ() }
 
-// AddFlags defines the flags of the settings in these groups; without groups, of all
-// that an agent has.
+// IgnoreGoSettings undoes the effect of GOGC, GOMEMLIMIT and GODEBUG on this process. People
+// set them for the Go programs of jobs, which still get them. GOMEMLIMIT=64MiB would make
+// azptend collect garbage all the time, and with GOGC=off its memory would grow without bound.
+func IgnoreGoSettings() {
+	debug.SetGCPercent(100)
+	debug.SetMemoryLimit(math.MaxInt64)
+	_ = os.Unsetenv("GODEBUG") // the runtime notices the change
+}
+
+// LogFormatOf is the log format in the command line or the environment, for an error in the
+// command line that comes before settings are loaded.
+func LogFormatOf(args, environ []string) string {
+	format := environMap(environ)["AZP_LOG_FORMAT"]
+	for i, arg := range args {
+		if value, is := strings.CutPrefix(arg, "--log-format="); is {
+			format = value
+		} else if arg == "--log-format" && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	if strings.EqualFold(strings.TrimSpace(format), "json") {
+		return "json"
+	}
+	return "text"
+}
+
+// AddFlags defines the flags of the settings in these groups; without groups, of all settings
+// of an agent.
 func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	for _, row := range Table {
 		if row.isIn(groups) {
@@ -27,7 +55,7 @@ func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	}
 }
 
-// settingAnnotation holds the variable of a flag, for the help and for completion.
+// settingAnnotation is the annotation of a flag with its variable, for help and completion.
 const settingAnnotation = "azptend-setting"
 
 // SettingOf is the setting of a flag; false for a command's own flag.
@@ -43,7 +71,7 @@ func find(variable string) Setting {
 	return Table[slices.IndexFunc(Table, func(r Setting) bool { return r.Env == variable })]
 }
 
-// Type is what the help calls the values of a setting.
+// Type is the type of a setting's values in the help.
 func (r Setting) Type() string {
 	switch {
 	case r.Repeatable:
@@ -74,8 +102,8 @@ func (r Setting) addFlag(flags *pflag.FlagSet) {
 	flags.Lookup(r.Flag).Annotations = map[string][]string{settingAnnotation: {r.Env}}
 }
 
-// boolFlag means true without a value, and otherwise takes what its variable takes:
-// pflag's own bool knows no "yes".
+// boolFlag is true without a value. With one, it accepts the same values as its variable, such
+// as "yes", which pflag's bool does not.
 type boolFlag struct{ text string }
 
 func (v *boolFlag) String() string { return v.text }
@@ -85,10 +113,10 @@ func (v *boolFlag) Set(s string) error {
 	return nil
 }
 
-// DurationFlag is the value of a command's own flag, which is written as a setting is.
+// DurationFlag is the value of a command's own flag, in the format of a setting.
 type DurationFlag struct {
 	Target  *time.Duration
-	Setting string // whose bounds it has; "": at most a year
+	Setting string // the setting with the same bounds; "": at most a year
 }
 
 func (f DurationFlag) String() string {
@@ -124,8 +152,8 @@ func variablesOf(group Group) []string {
 	return names
 }
 
-// isIn says that a command with these groups takes the setting. A variable is a group of
-// its own. Without groups it takes all settings of an agent.
+// isIn says whether a command with these groups has the setting. A variable can be used like a
+// group. A command without groups has all settings of an agent.
 func (r Setting) isIn(groups []Group) bool {
 	group := r.Group
 	switch {
@@ -139,10 +167,10 @@ func (r Setting) isIn(groups []Group) bool {
 	return slices.Contains(groups, group) || slices.Contains(groups, Group(r.Env))
 }
 
-// Load reads the settings of these groups (without groups, of all that an agent has)
-// from the flags that AddFlags defined (nil for none), the environment and the
-// defaults. If AZP_PLACEHOLDER is set, settings of a running agent are not validated.
-// The error is an *InvalidError.
+// Load reads the settings of these groups (without groups, all settings of an agent) from the
+// flags that AddFlags defined (nil for none), the environment and the defaults. If
+// AZP_PLACEHOLDER is set, it does not read settings of a running agent. The error is an
+// *InvalidError.
 func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, error) {
 	s, bad := LoadPartial(flags, environ, hostName, groups...)
 	if len(bad) > 0 {
@@ -154,8 +182,8 @@ func Load(flags *pflag.FlagSet, environ []string, hostName string, groups ...Gro
 	return s, nil
 }
 
-// LoadPartial is Load for a command that goes on with wrong settings. What could not
-// be read is left at its zero value.
+// LoadPartial is Load for a command that continues although settings are wrong. Settings that
+// could not be read have their zero value.
 func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups ...Group) (Settings, []Problem) {
 	env := environMap(environ)
 	s := Settings{HostName: hostName, Environ: environ, DiagFolder: env["AGENT_DIAGLOGPATH"]}
@@ -172,7 +200,7 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 	if s.AgentName == "" && named {
 		s.AgentName = hostName
 	}
-	if template && s.Placeholder { // the flag may say no
+	if template && s.Placeholder { // --placeholder=false overrides it
 		s.setTemplateName()
 	}
 	s.checkOtherTemplates(env, &bad)
@@ -189,9 +217,8 @@ func LoadPartial(flags *pflag.FlagSet, environ []string, hostName string, groups
 	return s, bad
 }
 
-// LoadIdentity is Load for commands that need an identity and no agent: AZP_URL is
-// optional, and so is everything but the Connection group. The error is an
-// *InvalidError.
+// LoadIdentity is Load for commands that need only an identity. It reads only the Connection
+// group, and AZP_URL is optional. The error is an *InvalidError.
 func LoadIdentity(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	env := environMap(environ)
 	s := Settings{Environ: environ}
@@ -206,21 +233,21 @@ func LoadIdentity(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	return s, bad.err(s)
 }
 
-// Location are the settings by which a probe, a preStop hook and a person find the azptend
-// of an agent: its root, and whether its jobs run as another user (package control has the
-// rule).
+// Location are the settings with which a probe, a preStop hook or a person finds an agent's
+// azptend: the root, and whether jobs run as another user (see package control).
 var Location = []Group{"AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_RUN_AS"}
 
-// LoadLocation reads only what says where an agent runs. With the settings of its
-// `azptend run` it finds the same place. The error is an *InvalidError.
+// LoadLocation reads only the settings in Location. With the settings of `azptend run` it finds
+// the same root. The error is an *InvalidError.
 func LoadLocation(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	return loadFew(Location, flags, environ)
 }
 
-// serviceSettings are those of `azptend run` that a systemd unit contains.
+// serviceSettings are the settings of `azptend run` that a systemd unit contains.
 var serviceSettings = []Group{"AZP_AGENT_DIR", "AZP_GRACE_PERIOD"}
 
-// defaultServiceGrace is the grace period of a unit: systemd waits as long as the unit says.
+// defaultServiceGrace is the default grace period in a unit. systemd waits as long as the unit
+// says.
 const defaultServiceGrace = time.Hour
 
 // AddServiceFlags defines the flags that LoadService reads.
@@ -229,7 +256,7 @@ func AddServiceFlags(flags *pflag.FlagSet) {
 	flags.Lookup("grace-period").Usage = "time from SIGTERM to SIGKILL (default: 1h) (AZP_GRACE_PERIOD)"
 }
 
-// LoadService reads only what a unit contains. The error is an *InvalidError.
+// LoadService reads only serviceSettings. The error is an *InvalidError.
 func LoadService(flags *pflag.FlagSet, environ []string) (Settings, error) {
 	s, err := loadFew(serviceSettings, flags, environ)
 	s.Grace = cmp.Or(s.Grace, defaultServiceGrace)
@@ -261,7 +288,7 @@ func (s *Settings) readOne(row Setting, flags *pflag.FlagSet, env map[string]str
 	}
 	if problem, hint := row.checkTemplate(value); problem != "" {
 		bad.addTemplate(row.Env, hint, from+" "+problem)
-		_ = row.apply(s, value) // so that no check says that it is missing
+		_ = row.apply(s, value) // so that no check reports it as missing
 		return
 	}
 	if err := row.apply(s, value); err != nil {
@@ -269,9 +296,8 @@ func (s *Settings) readOne(row Setting, flags *pflag.FlagSet, env map[string]str
 	}
 }
 
-// lookup finds the value, and its source for a message. White space around it is an
-// accident. A flag with an empty value ("--pool $POOL") counts as not set, like a
-// variable.
+// lookup returns the value without white space around it, and its source for a message. A flag
+// with an empty value ("--pool $POOL") counts as not set, like an empty variable.
 func (r Setting) lookup(flags *pflag.FlagSet, env map[string]string) (value, from string) {
 	if flags != nil && r.Flag != "" && flags.Changed(r.Flag) {
 		if v := strings.TrimSpace(flagValue(flags.Lookup(r.Flag))); v != "" {
@@ -304,7 +330,7 @@ func environMap(environ []string) map[string]string {
 	return env
 }
 
-// validateDirs wants absolute paths.
+// validateDirs checks that directories are absolute paths.
 func (s *Settings) validateDirs(bad *problems) {
 	for _, dir := range []struct{ name, value string }{
 		{"AZP_AGENT_DIR (--agent-dir)", s.AgentDir}, {"AZP_AGENT_ROOT (--agent-root)", s.AgentRoot}, {"AZP_REGISTERED (--registered)", s.Registered},

@@ -12,8 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/install"
 )
 
-// Who installs may leave the organisation out, if somebody else says what and how
-// it is verified.
+// TestLoadInstall: AZP_URL is optional if the version and the checksum are set, or a file.
 func TestLoadInstall(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "agent.tar.gz")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -53,7 +52,7 @@ func TestLoadInstall(t *testing.T) {
 	}
 }
 
-// An agent's own life installs with the same care.
+// TestInstallAtStart: run with AZP_INSTALL has the same checks.
 func TestInstallAtStart(t *testing.T) {
 	if _, err := load(t, least("AZP_INSTALL=1")); err != nil {
 		t.Error(err)

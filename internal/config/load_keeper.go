@@ -12,7 +12,7 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// keeperGroups are the settings of a keeper. Agent is for its placeholder.
+// keeperGroups are the settings of a keeper. It needs Agent for its placeholder.
 var keeperGroups = []Group{Connection, AgentPool, Agent, Keeper}
 
 // AddKeepFlags defines the flags that LoadKeep reads. --pool may be repeated.
@@ -60,10 +60,10 @@ func (s Settings) Pools() []string {
 }
 
 const (
-	// minKeepToken is the length of a token that others can try to guess: 16 random
-	// letters and digits are 95 bits.
+	// minKeepToken is the minimum length of a token, so that it cannot be guessed: 16 random
+	// letters and digits have 95 bits.
 	minKeepToken = 16
-	// maxKeepToken bounds what is read of a token file.
+	// maxKeepToken is the maximum size of the token file.
 	maxKeepToken = 4096
 )
 

@@ -32,7 +32,7 @@ func TestPoolsToKeep(t *testing.T) {
 	}
 }
 
-// TestAnAddressThatOthersReach takes a token, from either place and not from both.
+// TestAnAddressThatOthersReach needs a token, from a variable or a file, and not from both.
 func TestAnAddressThatOthersReach(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(" 0123456789abcdef\n"), 0o600); err != nil {

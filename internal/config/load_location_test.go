@@ -8,7 +8,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// location loads what a probe loads.
+// location loads the settings of a probe.
 func location(t *testing.T, environ []string, args ...string) (config.Settings, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("drain", pflag.ContinueOnError)
@@ -19,8 +19,8 @@ func location(t *testing.T, environ []string, args ...string) (config.Settings, 
 	return config.LoadLocation(flags, environ)
 }
 
-// TestLocationOfRun: with the same settings a probe finds its run, and needs
-// no others of them.
+// TestLocationOfRun: with the same settings a probe finds the run, and it needs no other
+// settings.
 func TestLocationOfRun(t *testing.T) {
 	for _, tt := range []struct {
 		environ []string

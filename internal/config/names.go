@@ -13,11 +13,11 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// This file finds variables that look like settings and are none: typos, and variables of
-// other images.
+// This file finds variables that look like settings and are not: typos, and variables of other
+// images.
 
-// foreignNames are variables of other images, of config.sh and of people's memory, with the
-// setting that means the same.
+// foreignNames are variables of other images and of config.sh, and names that people guess,
+// with the setting that has the same meaning.
 var foreignNames = map[string]string{
 	// Microsoft's former image vsts-agent.
 	"VSTS_ACCOUNT": "AZP_URL", "VSTS_TOKEN": "AZP_TOKEN", "VSTS_TOKEN_FILE": "AZP_TOKEN_FILE",
@@ -25,14 +25,14 @@ var foreignNames = map[string]string{
 	// The arguments of config.sh (agent-protocol.md 1.2).
 	"VSTS_AGENT_INPUT_URL": "AZP_URL", "VSTS_AGENT_INPUT_TOKEN": "AZP_TOKEN", "VSTS_AGENT_INPUT_POOL": "AZP_POOL",
 	"VSTS_AGENT_INPUT_AGENT": "AZP_AGENT_NAME", "VSTS_AGENT_INPUT_WORK": "AZP_WORK",
-	// Too far from a setting's name to be found by its letters.
+	// Too different from a setting's name for text.Nearest.
 	"AZP_POOL_NAME": "AZP_POOL", "AZP_AGENT_POOL": "AZP_POOL", "AZP_NAME": "AZP_AGENT_NAME",
 	"AZP_HOME": "AZP_AGENT_DIR", "AZP_PAT": "AZP_TOKEN", "AZP_PAT_TOKEN": "AZP_TOKEN", "AZP_ACCESS_TOKEN": "AZP_TOKEN",
 	"AZP_ORG": "AZP_URL", "AZP_ORG_URL": "AZP_URL", "AZP_ORGANIZATION": "AZP_URL", "AZP_ORGANIZATION_URL": "AZP_URL", "AZP_SERVER_URL": "AZP_URL",
 }
 
-// unknownNames finds AZP_ names that mean nothing to this version: a typo, or a setting
-// of another image. Jobs do not get them: a mistyped AZP_TOKEN still is a secret.
+// unknownNames finds AZP_ names that this version does not know: typos, or settings of other
+// images. Jobs do not get them, because a mistyped AZP_TOKEN is still a secret.
 func unknownNames(env map[string]string) []string {
 	known := append(slices.Clone(compatNames), agentVariables()...)
 	for _, r := range Table {
@@ -48,14 +48,14 @@ func unknownNames(env map[string]string) []string {
 	return found
 }
 
-// agentVariables are settings of the agent itself that look like ours
-// (agent-protocol.md 4.5).
+// agentVariables are settings of Microsoft's agent that begin with AZP_ (agent-protocol.md
+// 4.5).
 func agentVariables() []string {
 	return []string{"AZP_AGENT_DOWNGRADE_DISABLED", "AZP_AGENT_DOWNLOAD_TIMEOUT", "AZP_AGENT_USE_LEGACY_HTTP"}
 }
 
-// nameMessages are the warnings about unknown names. If the settings are wrong, they are
-// often the very reason.
+// nameMessages are the warnings about unknown names. If settings are wrong or missing, an
+// unknown name is often the reason.
 func (s *Settings) nameMessages(flags *pflag.FlagSet) []string {
 	var messages []string
 	for _, name := range s.UnknownNames {
@@ -70,13 +70,14 @@ func (s *Settings) nameMessages(flags *pflag.FlagSet) []string {
 	return messages
 }
 
-// lacks says that a setting is not set. An identity of another kind is as good as a token.
+// lacks says whether a setting is not set. A setting of the group Identity is not lacking if
+// another identity is configured.
 func (s *Settings) lacks(setting string, flags *pflag.FlagSet, env map[string]string) bool {
 	row := find(setting)
 	if value, _ := row.lookup(flags, env); value != row.Default {
 		return false
 	}
-	return row.Group != Identity || s.Identity.Source == "" || s.Identity.ByDefault
+	return row.Group != Identity || s.Identity.Source == "" || s.Identity.Setting == ""
 }
 
 // unknownMessage is the warning about an unknown name.

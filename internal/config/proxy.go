@@ -18,9 +18,9 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Proxy selects the proxy for requests to Azure DevOps and Entra ID: AZP_PROXY, else
-// the one that curl and Go programs use, else the agent's own. Loopback addresses and the
-// hosts in NO_PROXY are reached without one.
+// Proxy returns the proxy for requests to Azure DevOps and Entra ID: AZP_PROXY, or else the one
+// that curl and Go programs use, or else the agent's. Loopback addresses and the hosts in
+// NO_PROXY need no proxy.
 func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
 	env := environMap(s.Environ)
 	own, agents := s.ProxyURL.Reveal(), proxyOfAgentVariables(env)
@@ -32,8 +32,8 @@ func (s Settings) Proxy() func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
 }
 
-// proxyOfAgentVariables is the proxy in the agent's own variables, which are for every
-// scheme (agent-protocol.md 3.4); "" for none.
+// proxyOfAgentVariables is the proxy in the agent's own variables, which apply to http and
+// https (agent-protocol.md 3.4); "" if there is none.
 func proxyOfAgentVariables(env map[string]string) string {
 	v := usableProxy(env["VSTS_HTTP_PROXY"])
 	user := env["VSTS_HTTP_PROXY_USERNAME"]
@@ -44,16 +44,16 @@ func proxyOfAgentVariables(env map[string]string) string {
 	return v
 }
 
-// proxyFile is the file in which config.sh keeps the agent's proxy (agent-protocol.md 3.4).
+// proxyFile is the file with the agent's proxy, which config.sh writes (agent-protocol.md 3.4).
 const proxyFile = ".proxy"
 
-// proxyFileTimeout is how long to wait for a file system that is stuck.
+// proxyFileTimeout bounds the read of that file, because a file system may hang.
 const proxyFileTimeout = time.Second
 
-// warnOfProxyFile warns of a proxy that the agent uses and azptend does not. The agent's
-// jobs can write the file. A job could send the traffic of every later azptend in this
-// directory, tokens included, through a machine of its own, or to nowhere. So azptend
-// never uses the file, and repeats nothing of what is in it.
+// warnOfProxyFile warns about a proxy that the agent uses and azptend does not. Jobs can write
+// the file. A job could send the traffic of every later azptend in this directory, including
+// tokens, through its own machine. So azptend never uses the file, and does not log its
+// content.
 func (s *Settings) warnOfProxyFile() {
 	own := ""
 	if via := s.agentProxy(); via != nil {
@@ -70,13 +70,13 @@ func (s *Settings) warnOfProxyFile() {
 		filepath.Join(s.Root(), proxyFile))
 }
 
-// maxProxyFile bounds a file with one address and one option.
+// maxProxyFile is the maximum size of that file, which has one address and one option.
 const maxProxyFile = 4 << 10
 
-// AgentEnviron passes the proxy and the certificates to the agent ("NAME=value"). The
-// agent knows http_proxy, for every scheme, and not HTTPS_PROXY (agent-protocol.md
-// 10.7). azptend passes its own proxy under the agent's name, so that both use the
-// same. A proxy that is already set under that name is left alone.
+// AgentEnviron are the variables ("NAME=value") with which the agent uses azptend's proxy and
+// certificates. The agent uses http_proxy for http and https, and ignores HTTPS_PROXY
+// (agent-protocol.md 10.7). So azptend sets the agent's own variables, unless they are set
+// already.
 func (s Settings) AgentEnviron() []string {
 	env := environMap(s.Environ)
 	var more []string
@@ -93,17 +93,17 @@ func (s Settings) AgentEnviron() []string {
 		set("VSTS_HTTP_PROXY_USERNAME", via.User.Username())
 		set("VSTS_HTTP_PROXY_PASSWORD", password) // the agent masks it in logs and capabilities
 	}
-	// .NET and OpenSSL trust this file in addition to the system's directory of
-	// certificates (agent-protocol.md 10.8), and node in addition to its own. Git has no
-	// variable that adds one.
+	// .NET and OpenSSL trust this file in addition to the system's directory of certificates
+	// (agent-protocol.md 10.8), and Node in addition to its own. Git has no variable that adds
+	// a certificate.
 	if s.CAFile != "" {
 		more = append(more, "SSL_CERT_FILE="+s.CAFile, "NODE_EXTRA_CA_CERTS="+s.CAFile)
 	}
 	return more
 }
 
-// agentProxy is the proxy to the organisation, nil for none. The agent itself reaches
-// loopback addresses without it.
+// agentProxy is the agent's proxy to the organisation; nil if there is none. The agent does not
+// use it for loopback addresses.
 func (s Settings) agentProxy() *url.URL {
 	if own := s.ProxyURL.Reveal(); own != "" {
 		via, err := parseURL(own)
@@ -120,8 +120,7 @@ func (s Settings) agentProxy() *url.URL {
 	return via
 }
 
-// ProxyPasswords is the password of the proxy, as it is and escaped. No log line may
-// hold either.
+// ProxyPasswords are the proxy's password, plain and escaped. No log line may contain either.
 func (s Settings) ProxyPasswords() []secret.Text {
 	all := []secret.Text{secret.New(s.Getenv("VSTS_HTTP_PROXY_PASSWORD"))}
 	if via := s.agentProxy(); via != nil {
@@ -132,10 +131,10 @@ func (s Settings) ProxyPasswords() []secret.Text {
 	return slices.DeleteFunc(all, secret.Text.IsZero)
 }
 
-// proxyVariables tell curl, Go programs and the agent which proxy to use.
+// proxyVariables are the variables that curl, Go programs and the agent use.
 var proxyVariables = []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "VSTS_HTTP_PROXY"}
 
-// parseProxy reads a proxy variable, which may lack the scheme.
+// parseProxy parses a proxy variable, which may have no scheme.
 func parseProxy(v string) (*url.URL, error) {
 	if !schemePattern.MatchString(v) {
 		v = "http://" + v
@@ -143,8 +142,8 @@ func parseProxy(v string) (*url.URL, error) {
 	return parseURL(v, "socks5", "socks5h")
 }
 
-// usableProxy is v, or "" if its user or password makes it another address than the
-// one that is meant.
+// usableProxy is v, or "" if its user or password is not escaped, so that its host would be
+// wrong.
 func usableProxy(v string) string {
 	if _, err := parseProxy(v); err != nil && hasUserInfo(v) {
 		return ""
@@ -152,8 +151,8 @@ func usableProxy(v string) string {
 	return v
 }
 
-// validateProxies checks the proxies, and drops a wrong one: LoadPartial's caller goes
-// on with the settings.
+// validateProxies checks the proxies. It drops a wrong AZP_PROXY, because the caller of
+// LoadPartial uses the settings even if some are wrong.
 func (s *Settings) validateProxies(env map[string]string, bad *problems) {
 	if own := s.ProxyURL.Reveal(); own != "" {
 		if _, err := parseURL(own); err != nil {
@@ -179,7 +178,7 @@ func addProxyProblem(name, v string, err error, bad *problems) {
 
 const certificateHint = "use a PEM file, with lines that begin with -----BEGIN CERTIFICATE-----"
 
-// loadCA reads AZP_CA_FILE at startup, so that a mistake shows at once.
+// loadCA reads AZP_CA_FILE at startup, so that a mistake is reported at once.
 func (s *Settings) loadCA(bad *problems) {
 	if s.CAFile == "" {
 		s.loadCompatCA(bad)

@@ -1,3 +1,19 @@
+// Package config reads the settings. Only this package reads the environment, except for
+// variables that the Azure SDK reads itself.
+//
+// Each setting is a row of [Table]: its variable, flag, default and help, and where its
+// value goes. A flag overrides the environment, and the environment overrides the
+// default. An empty variable counts as not set, because container platforms set variables
+// without a value.
+//
+// A row writes directly into the type of the package that uses the setting (lifecycle.Policy,
+// identity.Application, install.Package, pool.Rules), so no code copies single fields. The
+// exception is supervisor.Options, which package cli fills. identity.go chooses the identity
+// from the settings and the variables that a platform sets. CONTRIBUTING.md says how to add a
+// setting.
+//
+// [Load] validates all settings and reports all problems at once, so that four typos do not
+// need four starts of a container.
 package config
 
 import (
@@ -19,14 +35,14 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Settings are what a person configured. Load returns them complete and valid. A
-// package that needs several of them gets them as its own type: lifecycle.Policy,
+// Settings are the values of all settings. Load returns them complete and valid. Settings that
+// belong together are in the type of the package that uses them: lifecycle.Policy,
 // install.Package, pool.Rules, identity.Options.
 type Settings struct {
 	URL        string
 	Pool       string
 	PoolID     int    // 0: find Pool by its name
-	AgentName  string // see Name; "" if the command has a default of its own
+	AgentName  string // see Name; "" if it is not set and the command has another default
 	NamePrefix string // "" if AgentName is the whole name
 	WorkFolder string
 	AgentDir   string
@@ -34,7 +50,7 @@ type Settings struct {
 	Agents     int
 	Registered string // directory of an agent that another azptend registered; "": register one
 
-	// Policy is what a run does and when it ends. OnPlatform completes it.
+	// Policy is the policy of a run. OnPlatform completes it.
 	lifecycle.Policy
 	MaxLifetime    time.Duration     // 0: no limit
 	ReplicaTimeout time.Duration     // 0: none, or unknown
@@ -42,12 +58,12 @@ type Settings struct {
 	Platform       platform.Platform // "": detect it
 
 	Placeholder   bool // create a placeholder, and run nothing
-	ReplaceFiles  bool // of an agent that azptend did not register
+	ReplaceFiles  bool // move aside the files of an agent that azptend did not register
 	NoUpdate      bool
 	ApproveEvents bool // approve a scheduled event after the drain for it
 
-	Install   bool            // the agent package into AgentDir, if it holds no agent
-	Package   install.Package // the one to install; empty fields are chosen at the install
+	Install   bool            // install the agent package into AgentDir if there is none
+	Package   install.Package // the package to install; install chooses empty fields
 	AgentFile string          // "": download it
 
 	Capabilities map[string]string
@@ -58,14 +74,14 @@ type Settings struct {
 	Auth      string      // see auths
 	Token     secret.Text // a personal access token
 	TokenFile string
-	FileToken secret.Text // what TokenFile held at startup, if a command has read it
-	// The ids of identities, as they are set. validateIdentity chooses among them.
+	FileToken secret.Text // the content of TokenFile at startup, see WithFileToken
+	// Managed and Application are as they are set. Identity is the one that is used.
 	Managed     identity.ManagedID
 	Application identity.Application
 
-	ProxyURL secret.Text // for http and https; may hold a password
+	ProxyURL secret.Text // for http and https; may contain a password
 	CAFile   string
-	CA       []byte // what CAFile holds; without it, what AZP_CUSTOM_CERT_PEM holds
+	CA       []byte // certificates (PEM) of CAFile, or else of AZP_CUSTOM_CERT_PEM
 
 	HealthAddr string // host:port; "": disabled
 
@@ -81,28 +97,35 @@ type Settings struct {
 	Ghosts          pool.Rules
 
 	HostName     string
-	DiagFolder   string   // where the agent keeps its logs, if a person moved them
+	DiagFolder   string   // AGENT_DIAGLOGPATH, the directory of the agent's logs
 	Environ      []string // the whole environment
 	UnknownNames []string // AZP_ names that azptend does not know
-	Warnings     []string // about settings that are suspicious and not wrong
+	Warnings     []string // about suspicious settings
 }
 
 // ChosenIdentity is the identity that the settings select.
 type ChosenIdentity struct {
 	identity.Options
-	Reason    string   // the setting that decided
-	ByDefault bool     // none did
-	Ignored   []string // settings for other identities
+	Setting string   // the variable that selects it; "": none does
+	Ignored []string // settings of other identities, which are not used
 }
 
-// Problem is one thing that is wrong with the settings.
+// Reason says for a person why this identity was chosen.
+func (c ChosenIdentity) Reason() string {
+	if c.Setting == "" {
+		return "nothing else is set"
+	}
+	return c.Setting
+}
+
+// Problem is a problem with a setting.
 type Problem struct {
-	What    string // names the variable and the flag
+	What    string // begins with the variable and the flag
 	Hint    string
-	Setting string // the variable, if its value is a template: nothing else that is wrong with it matters
+	Setting string // the variable, if its value is a template: its other problems are not reported
 }
 
-// problems collects what is wrong.
+// problems are all problems with the settings.
 type problems []Problem
 
 func (p *problems) add(hint, format string, args ...any) {
@@ -112,17 +135,17 @@ func (p *problems) add(hint, format string, args ...any) {
 	}
 }
 
-// addTemplate adds that the value of a variable is a template.
+// addTemplate adds the problem that the value of a variable is a template.
 func (p *problems) addTemplate(variable, hint, what string) {
 	*p = append(*p, Problem{What: what, Hint: hint, Setting: variable})
 }
 
-// haveTemplate says that one of these settings has a template as its value.
+// haveTemplate says whether the value of one of these settings is a template.
 func (p *problems) haveTemplate(settings ...string) bool {
 	return slices.ContainsFunc(*p, func(have Problem) bool { return slices.Contains(settings, have.Setting) })
 }
 
-// err is nil if nothing is wrong.
+// err is an *InvalidError, or nil if there are no problems.
 func (p problems) err(s Settings) error {
 	if len(p) == 0 {
 		return nil
@@ -130,10 +153,10 @@ func (p problems) err(s Settings) error {
 	return &InvalidError{Problems: p, LogFormat: s.LogFormat}
 }
 
-// InvalidError holds everything that is wrong with the settings.
+// InvalidError has all problems with the settings.
 type InvalidError struct {
 	Problems  []Problem
-	LogFormat string // how to print them: AZP_LOG_FORMAT, if that was right
+	LogFormat string // AZP_LOG_FORMAT, in which to print them; "" if that is wrong too
 }
 
 func (e *InvalidError) Error() string {
@@ -144,12 +167,12 @@ func (e *InvalidError) Error() string {
 	return "cannot use the settings: " + strings.Join(what, "; ")
 }
 
-// Getenv returns a variable of the environment. It is for what a platform sets, not
+// Getenv returns a variable of the environment. It is for variables that a platform sets, not
 // for settings.
 func (s Settings) Getenv(name string) string { return environMap(s.Environ)[name] }
 
-// Secrets are the values that are or may become azptend's credential, whichever of
-// them is used. No log line and no job may have one.
+// Secrets are all values that may be used as azptend's credential. No log line and no job may
+// contain one.
 func (s Settings) Secrets() []secret.Text {
 	all := []secret.Text{s.Token, s.FileToken, s.Application.Secret, s.KeepToken, s.Identity.Application.Secret, s.Identity.Application.CertificatePassword}
 	for _, name := range secret.IdentityVariables {
@@ -167,13 +190,13 @@ func (s Settings) Root() string {
 	return s.AgentDir
 }
 
-// HasSeparateRoot says that agents run in roots that are made from the installation.
+// HasSeparateRoot says whether agents run in roots that are made from the installation.
 func (s Settings) HasSeparateRoot() bool {
 	return s.AgentDir != "" && s.Root() != filepath.Clean(s.AgentDir)
 }
 
-// ForAgent returns the settings of one of several agents, counted from 1, with its own
-// root, name and directories. With one agent they are the settings themselves.
+// ForAgent returns the settings of agent n of several, counted from 1, with its own root, name
+// and directories. If there is one agent, it returns s.
 func (s Settings) ForAgent(n int) Settings {
 	if s.Agents <= 1 {
 		return s
@@ -191,8 +214,7 @@ func (s Settings) ForAgent(n int) Settings {
 	return s
 }
 
-// maxName is what the server is known to keep of an agent's name
-// (agent-protocol.md 10.4).
+// maxName is the maximum length of an agent's name (agent-protocol.md 10.4).
 const maxName = 64
 
 // Name is the agent's name: AgentName, or the prefix with a suffix that the caller
@@ -209,18 +231,18 @@ func (s Settings) Name(suffix string) string {
 	return prefix + "-" + suffix
 }
 
-// unset marks a limit that no setting names, where 0 means something else.
+// unset is the value of a limit that is not set, because 0 means no limit.
 const unset time.Duration = -1
 
-// DetectPlatform finds the platform, unless AZP_PLATFORM names it.
+// DetectPlatform detects the platform, unless AZP_PLATFORM names it.
 func (s Settings) DetectPlatform() platform.Info {
 	return platform.Detect(platform.Options{
 		Getenv: s.Getenv, Files: os.DirFS("/"), Pid: os.Getpid(), ParentPid: os.Getppid(), Override: s.Platform,
 	})
 }
 
-// OnPlatform completes the policy with what depends on the platform. The error is an
-// *InvalidError: a limit that leaves no time for a job.
+// OnPlatform completes the policy with values that depend on the platform. The error is an
+// *InvalidError if a limit leaves no time for a job.
 func (s Settings) OnPlatform(p platform.Info) (Settings, error) {
 	if s.Grace == 0 {
 		s.Grace = p.GracePeriod

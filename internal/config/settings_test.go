@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/platform"
 )
 
-// A prefixed name keeps its suffix, whatever the prefix, and never grows past
-// what the server keeps.
+// TestPrefixedNames: a name with a prefix has its whole suffix, and is never longer than
+// maxName.
 func TestPrefixedNames(t *testing.T) {
 	for _, tt := range []struct{ prefix, want string }{
 		{"linux", "linux-abc"},
@@ -39,8 +39,7 @@ func TestPrefixedNames(t *testing.T) {
 	}
 }
 
-// A replica that the platform ends at its timeout accepts no job that it could
-// not finish.
+// TestLifetime: a replica with a timeout accepts no job that it could not finish.
 func TestLifetime(t *testing.T) {
 	for _, tt := range []struct {
 		environ []string
@@ -68,8 +67,8 @@ func TestLifetime(t *testing.T) {
 	}
 }
 
-// TestSeveralAgents: each has a root, a name and folders of its own, below or
-// after what was set; one agent has what was set.
+// TestSeveralAgents: each has its own root, name and directories, derived from the settings. A
+// single agent has the settings unchanged.
 func TestSeveralAgents(t *testing.T) {
 	s := loaded(t, least("AZP_AGENT_ROOT=/var/agents", "AZP_AGENTS=2", "AZP_AGENT_NAME=build", "AZP_WORK=/builds", "AGENT_DIAGLOGPATH=/logs"))
 	two := s.ForAgent(2)

@@ -20,32 +20,32 @@ type Setting struct {
 	Hint       string   // what to do about a bad value
 	Group      Group    // which commands use it
 	Repeatable bool     // the flag may be repeated
-	Values     []string // all that it can be; nil: anything
+	Values     []string // the allowed values; nil: any
 
-	// Where the value goes: one of these is set. Bool may have a set beside it, which
-	// then reads the value.
+	// One of these is set, and says where the value goes. If set is set together with Bool,
+	// it parses the value.
 	Bool     func(*Settings) *bool // a flag without a value means true
 	str      func(*Settings) *string
 	secret   func(*Settings) *secret.Text
 	number   func(*Settings) *int           // positive; also 0, if that is the default
 	duration func(*Settings) *time.Duration // between Min and Max
 	set      func(*Settings, string) error
-	Min, Max time.Duration // Max is such that no sum of two settings and a clock overflows
+	Min, Max time.Duration // Max is small enough that sums of settings and times do not overflow
 }
 
-// Group is what a setting is about. A command takes the groups that it uses, and
-// its help lists the flags by group.
+// Group is a group of settings. A command has the groups that it uses, and its help lists the
+// flags by group.
 type Group string
 
 // The groups.
 const (
-	Connection Group = "Connection" // a command that takes it also takes Identity and Logging
+	Connection Group = "Connection" // a command with it also has Identity and Logging
 	Identity   Group = "Identity"
 	Logging    Group = "Logging"
 	AgentPool  Group = "Pool"
 	Agent      Group = "Agent"                  // what a registration contains
 	Naming     Group = "Agent name and files"   // of an agent that runs
-	Running    Group = "Running the agent"      // a command that takes it also takes Stopping
+	Running    Group = "Running the agent"      // a command with it also has Stopping
 	Stopping   Group = "When the agent exits"   //
 	Install    Group = "Installing the package" //
 	Keeper     Group = "Keeper"
@@ -56,10 +56,10 @@ const (
 	maxWait         = 30 * text.Day
 	maxRun          = 365 * text.Day
 	minGracePeriod  = time.Second     // enough for the request that removes the agent
-	minKeepInterval = 5 * time.Second // a keeper must be no load for the server
+	minKeepInterval = 5 * time.Second // a keeper must not load the server
 )
 
-// Table lists the settings in the order in which a reader wants them.
+// Table lists the settings in the order of the docs and the help.
 var Table = []Setting{
 	{Env: "AZP_URL", Group: Connection, Flag: "url", Example: "https://dev.azure.com/contoso", Help: "URL of the organisation or collection", Hint: urlHint,
 		set: func(s *Settings, v string) error { s.URL = strings.TrimRight(v, "/"); return nil }},
@@ -99,7 +99,7 @@ var Table = []Setting{
 		str: func(s *Settings) *string { return &s.AgentName }},
 	{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Repeatable: true, Example: "docker=true,gpu=a100", Help: "user capabilities of the agent: name=value, separated by commas",
 		Hint: "use name=value, for example docker=true,gpu=a100", set: setCapabilities},
-	// Before the rest of its groups, which does not matter to a placeholder.
+	// Before the other settings of an agent, which are not read for a placeholder.
 	{Env: "AZP_PLACEHOLDER", Group: Running, Flag: "placeholder", Default: "false", Example: "true", Help: "create the placeholder agent and exit",
 		Bool: func(s *Settings) *bool { return &s.Placeholder }, set: func(s *Settings, v string) error { s.Placeholder = isNotFalse(v); return nil }},
 	{Env: "AZP_AGENT_NAME_PREFIX", Group: Naming, Flag: "agent-name-prefix", Example: "linux", Help: "prefix of the agent's name, instead of a name; azptend adds a random suffix",

@@ -8,16 +8,16 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// A value that nothing expanded is a common mistake: an env file keeps quotes and expands
-// nothing, Kubernetes and Azure Pipelines leave $(NAME) as it is if they know no such
-// variable, and people copy examples. Sent to the server, such a value becomes an agent
-// that is named "$(hostname)", or a token that "may have expired". This file refuses it,
-// for every setting in the same way.
+// Values that were not expanded are a common mistake: an env file keeps quotes and expands
+// nothing, Kubernetes and Azure Pipelines do not change $(NAME) if they know no such variable,
+// and people copy examples. The result would be an agent with the name "$(hostname)", or a
+// token that "may have expired". This file refuses such values, for all settings in the same
+// way.
 
-// template is one way to write a value that a person or a tool is to replace.
+// template is a form of values that a person or a tool should have replaced.
 type template struct {
-	whole  *regexp.Regexp // matches a value that is nothing else
-	secret *regexp.Regexp // the same for a secret, if whole matches what a password may be
+	whole  *regexp.Regexp // matches the whole value
+	secret *regexp.Regexp // is used for a secret instead, if whole could match a password
 	inside *regexp.Regexp // matches a part of a value; nil: only the whole value counts
 	what   string         // completes `AZP_POOL is "…", which …`
 	hint   string
@@ -68,12 +68,12 @@ var templates = []template{
 	},
 }
 
-// exampleURL is the address in azptend's documentation.
+// exampleURL is the example in azptend's documentation.
 const exampleURL = "https://dev.azure.com/your-organisation"
 
-// checkTemplate says what is wrong with a value that was not expanded, and what to do. A
-// password may contain any of these characters, so of a secret only the whole value
-// counts, and no message repeats it.
+// checkTemplate returns the problem of a value that was not expanded, and the hint. A password
+// may contain any of these characters, so for a secret only the whole value is matched, and
+// messages do not contain it.
 func (r Setting) checkTemplate(value string) (problem, hint string) {
 	if r.Env == "AZP_URL" && strings.EqualFold(strings.TrimRight(value, "/"), exampleURL) {
 		return r.describe(value, isExample), "replace your-organisation with the name of your organisation"
@@ -97,9 +97,9 @@ func (t template) matches(value string, isSecret bool) bool {
 	return t.whole.MatchString(value) || !isSecret && t.inside != nil && t.inside.MatchString(value)
 }
 
-// checkOtherTemplates looks at what is no setting of azptend and matters to it all the same:
-// settings of other images, and everybody's variables for a proxy. A proxy that is not an
-// address is ignored by every program, so that is only a warning, unless it holds a password.
+// checkOtherTemplates checks variables that are not settings of azptend, but that it uses:
+// settings of other images, and the common proxy variables. Programs ignore a proxy that is not
+// an address, so that is only a warning, unless it contains a password.
 func (s *Settings) checkOtherTemplates(env map[string]string, bad *problems) {
 	for _, name := range compatNames {
 		if problem, hint := (Setting{Env: name}).checkTemplate(strings.TrimSpace(env[name])); problem != "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// TestTemplates: a value that nothing expanded is refused once, by its setting's name, and
-// whatever else the value breaks is not reported with it.
+// TestTemplates: a value that was not expanded is reported once, with the setting's name, and
+// other problems of that value are not reported.
 func TestTemplates(t *testing.T) {
 	for set, want := range map[string]string{
 		"AZP_TOKEN=$(AZP_TOKEN)":                          "AZP_TOKEN is not expanded",
@@ -99,7 +99,7 @@ func TestNoFalseTemplates(t *testing.T) {
 	}
 }
 
-// What is no setting of azptend matters all the same.
+// TestOtherTemplates checks variables that are not settings of azptend.
 func TestOtherTemplates(t *testing.T) {
 	_, err := load(t, least("AZP_CUSTOM_CERT_PEM='/certificates'"))
 	if got := problems(t, err); len(got) != 1 || got[0].What != `AZP_CUSTOM_CERT_PEM is "'/certificates'", which is in quotes` {
@@ -116,8 +116,8 @@ func TestOtherTemplates(t *testing.T) {
 	}
 }
 
-// LoadPartial's caller asks nobody at an address that is a template, or as an identity
-// that is one.
+// TestNoTemplateIsUsed: the caller of LoadPartial gets no address and no identity that is a
+// template.
 func TestNoTemplateIsUsed(t *testing.T) {
 	flags := pflag.NewFlagSet("doctor", pflag.ContinueOnError)
 	config.AddFlags(flags)
@@ -127,8 +127,8 @@ func TestNoTemplateIsUsed(t *testing.T) {
 	}
 }
 
-// An environment and a deployment group are not agent pools, by whatever variable an image
-// takes them.
+// TestDeploymentTargets: variables of any image for an environment or a deployment group are
+// refused.
 func TestDeploymentTargets(t *testing.T) {
 	for _, set := range []string{
 		"AZP_ENVIRONMENTNAME=prod", "AZP_ENVIRONMENT_NAME=prod", "AZP_DEPLOYMENT_POOL_NAME=p", "AZP_DEPLOYMENTGROUPNAME=g", "AZP_DEPLOYMENT_GROUP=1",

@@ -14,12 +14,12 @@ import (
 	"github.com/azptend/azptend/internal/safefile"
 )
 
-// validate checks what a single value cannot show. Runs says that the settings of a
-// running agent were read.
+// validate checks the settings together. runs says that the settings of a running agent were
+// read.
 func (s *Settings) validate(runs bool, env map[string]string, bad *problems) {
 	s.validateProxies(env, bad)
 	if s.Registered != "" {
-		// Its server, its pool and its name are in its files, and it needs no identity.
+		// The agent's files contain its server, pool and name, and no identity is needed.
 		s.validateDirs(bad)
 		s.validateLimits(bad)
 		s.loadCA(bad)
@@ -50,7 +50,7 @@ func (s *Settings) validate(runs bool, env map[string]string, bad *problems) {
 	}
 }
 
-// validateAgents checks what several agents need.
+// validateAgents checks the settings for several agents.
 func (s *Settings) validateAgents(bad *problems) {
 	if s.Agents <= 1 {
 		return
@@ -102,7 +102,7 @@ func (s *Settings) warn(format string, args ...any) {
 	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 }
 
-// addWarnings finds what is suspicious and not wrong.
+// addWarnings adds warnings about suspicious settings.
 func (s *Settings) addWarnings(env map[string]string) {
 	if s.JobMax > 0 && s.ReplicaTimeout == 0 {
 		s.warn("AZP_JOB_MAX (--job-max) has no effect without AZP_REPLICA_TIMEOUT (--replica-timeout)")
@@ -122,8 +122,8 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || (err == nil && ip.IsLoopback())
 }
 
-// checkReadable says whether a file can be read again and again: a pipe gives what it
-// has only once. The error is without the path.
+// checkReadable checks that a regular file can be read. A pipe is refused, because it can be
+// read only once. The error does not contain the path.
 func checkReadable(path string) error {
 	f, err := safefile.Open(path)
 	if err != nil {
@@ -132,7 +132,7 @@ func checkReadable(path string) error {
 	return f.Close()
 }
 
-// maxCAFile bounds a file of certificates: all that browsers trust are 200 kB.
+// maxCAFile is the maximum size of a file of certificates. All that browsers trust have 200 kB.
 const maxCAFile = 16 << 20
 
 func withoutPath(err error) error {

@@ -17,8 +17,8 @@ import (
 	"github.com/azptend/azptend/internal/text"
 )
 
-// This file reads the values of settings. An error completes a sentence that begins
-// with the setting's name.
+// This file parses the values of settings. An error completes a sentence that begins with the
+// setting's name.
 
 var errNotSet = errors.New("is not set")
 
@@ -53,7 +53,7 @@ func (r Setting) apply(s *Settings, v string) error {
 	return nil
 }
 
-// hint says what to do about a bad value.
+// hint is the hint for a bad value.
 func (r Setting) hint() string {
 	switch {
 	case r.Hint != "":
@@ -70,7 +70,7 @@ func (r Setting) hint() string {
 	return ""
 }
 
-// setDuration reads a duration between least and most.
+// setDuration parses a duration between least and most.
 func setDuration(to *time.Duration, v string, least, most time.Duration) error {
 	d, err := text.ParseDuration(v)
 	switch {
@@ -96,7 +96,7 @@ func setPositive(to *int, v string) error {
 	return nil
 }
 
-// setCount reads a number of which 0 means no limit.
+// setCount parses a number. 0 means no limit.
 func setCount(to *int, v string) error {
 	if v == "0" {
 		*to = 0
@@ -105,7 +105,7 @@ func setCount(to *int, v string) error {
 	return setPositive(to, v)
 }
 
-// parseBool reads the ways in which people write yes and no.
+// parseBool parses the usual words for true and false.
 func parseBool(v string) (is, ok bool) {
 	switch strings.ToLower(strings.TrimSpace(v)) {
 	case "true", "1", "yes", "on":
@@ -116,15 +116,15 @@ func parseBool(v string) (is, ok bool) {
 	return false, false
 }
 
-// isNotFalse reads AZP_PLACEHOLDER as Microsoft's tutorial for Container Apps sets
-// it: any value that does not mean no (agent-protocol.md 9). To run an agent would be
-// the opposite of what it asks for.
+// isNotFalse is true for any value that does not mean false. AZP_PLACEHOLDER needs that:
+// Microsoft's tutorial for Container Apps sets it to another value than true
+// (agent-protocol.md 9), and azptend must not run an agent then.
 func isNotFalse(v string) bool {
 	is, ok := parseBool(v)
 	return is || !ok
 }
 
-// splitList splits at commas and line ends, and leaves empty items out.
+// splitList splits at commas and line ends, and drops empty items.
 func splitList(v string) []string {
 	var items []string
 	for _, item := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '\n' }) {
@@ -135,7 +135,7 @@ func splitList(v string) []string {
 	return items
 }
 
-// choice reads one of several words, in any case.
+// choice parses one of several words, and ignores case.
 func choice(v string, words ...string) (string, error) {
 	word := strings.ToLower(v)
 	if !slices.Contains(words, word) {
@@ -201,7 +201,7 @@ func platformNames() []string {
 	return names
 }
 
-// setListen reads host:port, or off.
+// setListen parses host:port, or off.
 func setListen(to *string, v string) error {
 	if strings.EqualFold(v, "off") {
 		*to = ""
@@ -243,7 +243,7 @@ func setAgentPlatform(s *Settings, v string) error {
 	return nil
 }
 
-// setAgentSHA256 also takes capitals and dashes, as some servers write them.
+// setAgentSHA256 also accepts capitals and dashes, as some servers write them.
 func setAgentSHA256(s *Settings, v string) error {
 	s.Package.SHA256 = install.NormalizeSHA256(v)
 	if !install.IsSHA256(s.Package.SHA256) {

@@ -15,8 +15,8 @@ import (
 	"github.com/azptend/azptend/internal/retry"
 )
 
-// Why there is no answer. The errors of a Client wrap one of these, or quote the
-// server.
+// The reasons for which there is no answer. The errors of a Client wrap one of these, or have
+// the server's text.
 var (
 	ErrNotRunning   = errors.New("no azptend runs there")
 	ErrForbidden    = errors.New("it belongs to another user")
@@ -24,54 +24,54 @@ var (
 	ErrDisconnected = errors.New("azptend exited without a response")
 )
 
-// ResponseTimeout is how long an answer is waited for. The loop answers in
-// milliseconds; the rest is for machines whose jobs use all of them.
+// ResponseTimeout is how long a client waits for an answer. The loop usually answers in
+// milliseconds, but jobs may use up the machine's processors.
 const ResponseTimeout = 5 * time.Second
 
-// maxResponse bounds what is read of a line of an answer, in bytes. Hundreds of
-// agents fit in.
+// maxResponse is the maximum length of a line of an answer, in bytes. It is enough for
+// hundreds of agents.
 const maxResponse = 1 << 20
 
-// Client asks the azptend of a place.
+// Client sends requests to the azptend at a location.
 type Client struct{ Location Location }
 
-// Status asks how the agent is.
+// Status returns the agent's status.
 func (c Client) Status(ctx context.Context) (Status, error) {
 	return c.do(ctx, Request{Command: CommandStatus}, func(Status) {})
 }
 
-// Drain asks for a drain.
+// Drain requests a drain, and returns the status after it.
 func (c Client) Drain(ctx context.Context, terminating bool) (Status, error) {
 	return c.do(ctx, Request{Command: CommandDrain, Terminating: terminating}, func(Status) {})
 }
 
-// DrainAndWatch asks for a drain and returns at the end of the life, the status
-// then; each is told of its every phase. There is no time limit but ctx's. After
-// the end azptend waits a moment for this process's own: it should not dawdle.
+// DrainAndWatch requests a drain, calls each with every phase, and returns the last status
+// when the run has ended. Only ctx limits the time. azptend waits a moment for this process
+// to exit before it exits itself, so the caller should exit soon.
 func (c Client) DrainAndWatch(ctx context.Context, terminating bool, each func(Status)) (Status, error) {
 	return c.do(ctx, Request{Command: CommandDrain, Terminating: terminating, Watch: true}, each)
 }
 
-// do asks, and returns the last answer. Where others use the socket up, azptend may
-// close a connection before it has read the question: it is asked again then, which
-// does no harm.
+// do sends a request, and returns the last answer. If others open many connections, azptend
+// may close this one before it has read the request. Then do sends it again, which is safe
+// for all requests.
 func (c Client) do(ctx context.Context, r Request, each func(Status)) (Status, error) {
-	patience := time.Now().Add(ResponseTimeout)
+	deadline := time.Now().Add(ResponseTimeout)
 	answered := false
 	var first error
 	for {
 		status, err := c.doOnce(ctx, r, func(s Status) { answered = true; each(s) })
-		if first != nil && errors.Is(err, ErrNotRunning) { // it did end
+		if first != nil && errors.Is(err, ErrNotRunning) { // azptend did exit
 			return status, first
 		}
-		if answered || !errors.Is(err, ErrDisconnected) || time.Now().After(patience) || retry.Sleep(ctx, busyInterval) != nil {
+		if answered || !errors.Is(err, ErrDisconnected) || time.Now().After(deadline) || retry.Sleep(ctx, busyInterval) != nil {
 			return status, err
 		}
 		first = err
 	}
 }
 
-// doOnce asks on one connection.
+// doOnce sends a request on one connection.
 func (c Client) doOnce(ctx context.Context, r Request, each func(Status)) (Status, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,7 +83,7 @@ func (c Client) doOnce(ctx context.Context, r Request, each func(Status)) (Statu
 	}
 	ended := false
 	defer func() {
-		if !ended { // else our own end closes it: azptend waits for that, lest as PID 1 it takes us along
+		if !ended { // otherwise the exit of this process closes it: as PID 1, azptend waits for that, because its exit kills us
 			conn.Close()
 		}
 	}()
@@ -94,7 +94,7 @@ func (c Client) doOnce(ctx context.Context, r Request, each func(Status)) (Statu
 	if err != nil {
 		return Status{}, err
 	}
-	_, _ = conn.Write(append(line, '\n')) // who refuses us may not read it: his answer says so, or its lack
+	_, _ = conn.Write(append(line, '\n')) // a server that refuses us may not read it: its answer decides
 	answers := bufio.NewReaderSize(conn, maxResponse)
 	for {
 		status, err := readResponse(answers)
@@ -113,7 +113,7 @@ func (c Client) doOnce(ctx context.Context, r Request, each func(Status)) (Statu
 func readResponse(answers *bufio.Reader) (Status, error) {
 	line, err := answers.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return Status{}, &serverError{"cannot read azptend's answer: it is too long"}
+		return Status{}, &serverError{errors.New("cannot read azptend's answer: it is too long")}
 	}
 	if err != nil {
 		return Status{}, err
@@ -125,19 +125,17 @@ func readResponse(answers *bufio.Reader) (Status, error) {
 	case a.Error == refusal:
 		return Status{}, ErrForbidden
 	case a.Error != "":
-		return Status{}, &serverError{a.Error}
+		return Status{}, &serverError{errors.New(a.Error)}
 	case a.Version != protocolVersion || a.Status == nil:
-		return Status{}, &serverError{fmt.Sprintf("cannot read azptend's answer: its protocol version is %d, not %d", a.Version, protocolVersion)}
+		return Status{}, &serverError{fmt.Errorf("cannot read azptend's answer: its protocol version is %d, not %d", a.Version, protocolVersion)}
 	}
 	return *a.Status, nil
 }
 
 // serverError is an error that the server sent.
-type serverError struct{ text string }
+type serverError struct{ error }
 
-func (e *serverError) Error() string { return e.text }
-
-// dial connects, and makes sure of who is at the other end.
+// dial connects, and checks the user at the other end.
 func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	path, believeOwner := c.Location.find()
 	f, err := openDir(path)
@@ -150,7 +148,7 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 		return nil, c.describe(err)
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", f.socket())
-	for errors.Is(err, syscall.EAGAIN) && retry.Sleep(ctx, busyInterval) == nil { // too many others wait to be accepted
+	for errors.Is(err, syscall.EAGAIN) && retry.Sleep(ctx, busyInterval) == nil { // too many pending connections
 		conn, err = new(net.Dialer).DialContext(ctx, "unix", f.socket())
 	}
 	if err != nil {
@@ -168,22 +166,21 @@ func (c Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	return unix, nil
 }
 
-// busyInterval is how long a client waits before it tries a socket again that others
-// use up.
+// busyInterval is the pause before the next try if others open too many connections.
 const busyInterval = 5 * time.Millisecond
 
-// isTrustedServer says whether a client that runs as own believes this user, in a
-// folder of owner's, who may be believed by root.
+// isTrustedServer says whether a client that runs as own accepts a server of this user. owner
+// is the owner of the socket's directory, which root accepts if believeOwner is set.
 func isTrustedServer(user, own, owner int, believeOwner bool) bool {
 	return user == own || user == 0 || (own == 0 && user == owner && believeOwner)
 }
 
-// describe turns a failure into an error for people.
+// describe makes an error for the user.
 func (c Client) describe(err error) error {
-	var said *serverError
+	var fromServer *serverError
 	var timeout net.Error
 	switch {
-	case errors.As(err, &said):
+	case errors.As(err, &fromServer):
 		return err
 	case errors.Is(err, ErrForbidden), errors.Is(err, fs.ErrPermission):
 		err = ErrForbidden

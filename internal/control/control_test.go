@@ -17,12 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// closeTimeout is how long those who watch have to leave.
+// closeTimeout is how long watching clients have to disconnect.
 const closeTimeout = 2 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// life is an agent that is talked to. It goes through phases when it is told to.
+// life is a Handler: an agent whose phases the test sets.
 type life struct {
 	mu      sync.Mutex
 	now     Status
@@ -77,8 +77,8 @@ func (l *life) Drain(ctx context.Context, terminating bool) (Status, error) {
 	return l.Status(ctx)
 }
 
-// listening opens a socket for a life, in a folder whose path is longer than a
-// socket's address may be.
+// listening opens a socket in a directory whose path is longer than the address of a socket
+// may be.
 func listening(t *testing.T, l *life) (Client, *Server) {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
@@ -142,8 +142,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestWatch: whoever watches hears each phase, and the end even when it comes
-// with the closing of the socket.
+// TestWatch: a watching client gets each phase, and also an end that comes while the socket is
+// closed.
 func TestWatch(t *testing.T) {
 	l := newLife()
 	c, s := listening(t, l)
@@ -173,8 +173,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatcherIsLeftBehind: a life that ends without a word says so to who
-// watches, and is not held up by it.
+// TestWatcherIsLeftBehind: if a run ends without a status, the watching client gets an error,
+// and Close does not wait for it.
 func TestWatcherIsLeftBehind(t *testing.T) {
 	c, s := listening(t, newLife())
 	_, err := c.DrainAndWatch(t.Context(), false, func(Status) { closed(t, s) })
@@ -197,14 +197,13 @@ func TestNobody(t *testing.T) {
 		t.Errorf("with a file in its place: %v", err)
 	}
 	again := listenIn(t, c.Location, l)
-	_ = again.listener.Close() // as of a process that was killed
+	_ = again.listener.Close() // like a process that was killed
 	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("with a dead socket: %v", err)
 	}
 }
 
-// TestSilence: a loop that does not answer is waited for as long as the caller
-// wants, and no longer.
+// TestSilence: if the loop does not answer, the client returns at its deadline.
 func TestSilence(t *testing.T) {
 	l := newLife()
 	l.stopped = true
@@ -216,7 +215,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestOneAtATime: a folder that is in use is left alone, and free again after.
+// TestOneAtATime: a directory that is in use is not changed, and is free afterwards.
 func TestOneAtATime(t *testing.T) {
 	c, s := listening(t, newLife())
 	if _, err := Listen(c.Location, newLife(), slog.New(slog.DiscardHandler)); !errors.Is(err, ErrInUse) {
@@ -232,8 +231,8 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// TestLeftovers: nothing that lies in the way hinders the start, and what a link
-// points to is left alone.
+// TestLeftovers: anything in the directory's place is removed at the start, but not the target
+// of a link.
 func TestLeftovers(t *testing.T) {
 	for name, lay := range map[string]func(path, elsewhere string) error{
 		"a file":            func(path, _ string) error { return os.WriteFile(path, []byte("x"), 0o444) },
@@ -269,9 +268,8 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// TestReplacedFolder: a folder that was put in ours' place meanwhile is not
-// removed with ours.
-func TestReplacedFolder(t *testing.T) {
+// TestReplacedDir: a directory that was put in the place of ours is not removed.
+func TestReplacedDir(t *testing.T) {
 	c, s := listening(t, newLife())
 	if err := errors.Join(os.Rename(c.Location.agentDir(), c.Location.agentDir()+".moved"), os.Mkdir(c.Location.agentDir(), 0o700)); err != nil {
 		t.Fatal(err)
@@ -287,7 +285,7 @@ func TestReplacedFolder(t *testing.T) {
 	}
 }
 
-func TestWhoMayTalk(t *testing.T) {
+func TestWhoMayConnect(t *testing.T) {
 	const root, us, them = 0, 1000, 2000
 	for _, tt := range []struct {
 		user, own int
@@ -310,7 +308,7 @@ func TestWhoMayTalk(t *testing.T) {
 	}
 }
 
-// say says a line to a server, and returns its answer.
+// say sends a line to a server, and returns its answer.
 func say(t *testing.T, c Client, line string) Response {
 	t.Helper()
 	conn, err := c.dial(t.Context())
@@ -357,7 +355,7 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestEndlessRequest: a line that does not end is not read for ever.
+// TestEndlessRequest: a line that does not end is read only up to maxRequest.
 func TestEndlessRequest(t *testing.T) {
 	c, _ := listening(t, newLife())
 	conn, err := c.dial(t.Context())

@@ -1,57 +1,51 @@
-// Package control is how a person or a probe talks to a running azptend: a unix
-// socket with its server and its client, always on, without any port open. Who
-// answers is the caller's [Handler]; this package carries the words.
+// Package control lets a person or a probe talk to a running azptend: it has the server and
+// the client of a Unix socket. The socket is always on, and needs no open port. The caller's
+// [Handler] answers the requests.
 //
-// # Where it is
+// # Where the socket is
 //
-// The socket is "control.sock" in a folder that this package makes, mode 0700.
-// Which one it is follows from the agent's root, so that a probe, a preStop hook
-// or a person finds it by the settings that `run` has too.
+// The socket is "control.sock" in a directory with mode 0700. The path of that directory
+// follows from the agent's root, so that a probe, a preStop hook or a person finds it with
+// the settings of `run`.
 //
-// Where jobs run as azptend's own user, it is .azptend in the agent's root. That
-// is writable even where the root file system is not and the user is nobody
-// special, and it is locked for one life.
+// If jobs run as azptend's own user, the directory is .azptend in the agent's root. The root
+// is writable even if the root file system is not and azptend has no privileges, and one run
+// locks it.
 //
-// Where jobs run as another user, the agent's root is theirs: they could rename
-// or replace the folder. azptend is root then, and keeps the socket where only
-// root can: /run/azptend/HASH, or /dev/shm/azptend-HASH where /run cannot be
-// written to (a read-only root file system; engines mount /dev/shm writable, with
-// the sticky bit). HASH is of the root's path; in /dev/shm, which the containers
-// of a pod share, also of the mount namespace. Where neither can be used the
-// socket is in the agent's root, and a warning says so. A client looks in the same
-// places in the same order, and takes a folder there only if it is root's and
-// nobody else can have put it there; so it needs no setting to find it.
+// If jobs run as another user, that user owns the agent's root, and could rename or replace
+// the directory. azptend is root then, and uses a directory that only root can change:
+// /run/azptend/HASH, or /dev/shm/azptend-HASH if /run is not writable (with a read-only root
+// file system; engines mount /dev/shm writable, with the sticky bit). HASH is that of the
+// root's path. In /dev/shm, which the containers of a pod share, it includes the mount
+// namespace. If neither can be used, the socket is in the agent's root, and azptend logs a
+// warning. A client tries the same directories in the same order. It uses one in /run or
+// /dev/shm only if it belongs to root and no other user can have put it there.
 //
-// A socket's address holds 108 bytes, fewer than a path may have; on Linux it is
-// reached through /proc/self/fd, so that the path's length does not matter. What
-// it does not work on are network file systems that know no sockets (SMB).
+// The address of a socket has at most 108 bytes, and a path may be longer. So on Linux it is
+// opened through /proc/self/fd. Sockets do not work on some network file systems (SMB).
 //
-// # Who may talk
+// # Who may connect
 //
-// The folder lets its owner in, and root. Beyond that the kernel is asked who is
-// at the other end (SO_PEERCRED): the server answers its own user and root, and
-// the client believes its own user and root. Root also believes the owner of
-// .azptend in the agent's root, unless jobs run as another user. So another user
-// can neither ask nor answer.
+// Only the directory's owner and root can open it. In addition, both sides ask the kernel for
+// the user at the other end (SO_PEERCRED). The server answers its own user and root. The
+// client accepts a server of its own user or of root. A client that runs as root also accepts
+// the owner of .azptend in the agent's root, unless jobs run as another user.
 //
-// # What is inherent
+// # What cannot be prevented
 //
-// A job is hostile code that often runs as azptend's own user. Then it may drain
-// its agent, or take the socket away and answer in its place, as it may also stop
-// or kill azptend with a signal: no check of ours tells two processes of one user
-// apart for certain. With a user of their own they reach neither the socket nor
-// its folder.
+// A job may be hostile, and often runs as azptend's own user. Then it can drain its agent, or
+// replace the socket and answer instead of azptend, as it can also kill azptend: two processes
+// of one user cannot be told apart reliably. If jobs run as another user, they can access
+// neither the socket nor its directory.
 //
-// Nothing that lies in the way keeps the next start from its socket: a file, a
-// link, another's folder or a dead socket by our name is removed. Only a living
-// process can hold the place (the lock on the folder is the kernel's): another
-// azptend, which must not lose its socket to us, or a job's survivor of the same
-// user, for whom see above.
+// A file, a link, another user's directory or a dead socket in the place of the directory is
+// removed at the next start. Only a running process can keep azptend from its socket, with a
+// lock on the directory: another azptend, or a process that a job of the same user left.
 //
 // # The protocol
 //
-// One connection is one question. A line of JSON goes in ([Request]), lines of
-// JSON come out ([Response]): one, or with Watch one at every change of the phase
-// (one that passes in an instant may be left out) and the last with End. Both sides name the version; one that does not know the
-// other's says so.
+// A connection has one request. The client sends one line of JSON ([Request]), and the server
+// answers with lines of JSON ([Response]): one, or with Watch one at each change of the phase
+// and the last one with End. A very short phase may be left out. Both sides send the
+// protocol's version, and report an error if they do not know the other's.
 package control

@@ -11,62 +11,62 @@ import (
 	"strings"
 )
 
-// Location says whose azptend is talked to.
+// Location identifies an azptend by its agent's root.
 type Location struct {
-	// Root is where the agent lives and writes; of several agents, what their roots
-	// are in.
+	// Root is the agent's root, or for several agents the directory that contains their
+	// roots.
 	Root string
-	// OtherUser says that jobs run as another user than azptend, who is root. The
-	// socket is then kept where they cannot reach it.
+	// OtherUser says that azptend is root and jobs run as another user. The socket is then
+	// in a directory that they cannot access.
 	OtherUser bool
 
-	bases []base // nil: those of this machine
+	bases []base // nil: /run and /dev/shm; tests have others
 }
 
-// base is a directory in which root may keep sockets.
+// base is a directory in which root can have sockets.
 type base struct {
 	dir  string
-	name func(root string) string // of the socket's folder in it
+	name func(root string) string // of the socket's directory in it
 }
 
-// agentDir is the socket's folder where the jobs' user is azptend's own.
+// agentDir is the socket's directory if jobs run as azptend's own user.
 func (p Location) agentDir() string { return filepath.Join(p.Root, ".azptend") }
 
-// guardedDirs are the folders for a socket that jobs cannot reach, the best first.
-// Server and client list the same ones, from the agent's root alone.
+// guardedDirs are the directories for a socket that jobs cannot access, the preferred first.
+// They depend only on the agent's root, so server and client get the same list.
 func (p Location) guardedDirs() []string {
 	bases := p.bases
 	if bases == nil {
 		bases = []base{{"/run", inRun}, {"/dev/shm", inShm}}
 	}
-	var folders []string
+	var dirs []string
 	for _, b := range bases {
-		folders = append(folders, filepath.Join(b.dir, b.name(filepath.Clean(p.Root))))
+		dirs = append(dirs, filepath.Join(b.dir, b.name(filepath.Clean(p.Root))))
 	}
-	return folders
+	return dirs
 }
 
 // runDirName is azptend's directory in /run, for the sockets of all agents there.
 const runDirName = "azptend"
 
-// inRun is a name for one machine or container, which /run is.
+// inRun is a directory's name in /run, which belongs to one machine or container.
 func inRun(root string) string { return filepath.Join(runDirName, hash(root)) }
 
-// inShm is a name for one mount namespace: the containers of a pod share
-// /dev/shm, and may have their agents at the same path.
+// inShm is a directory's name in /dev/shm. It includes the mount namespace, because the
+// containers of a pod share /dev/shm, and may have their agents at the same path.
 func inShm(root string) string {
 	mounts, _ := os.Readlink("/proc/self/ns/mnt")
 	return runDirName + "-" + hash(root+"\x00"+mounts)
 }
 
-// hash is short, for a socket's address holds 108 bytes.
+// hash is a short hash, because the address of a socket has at most 108 bytes.
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:8])
 }
 
-// make makes the folder for the server's socket, and locks it. The warning is why
-// jobs can move the socket away, "" where they cannot or need not.
+// make creates and locks the directory for the server's socket. warning says why jobs can
+// remove the socket although they run as another user; otherwise it is "".
 func (p Location) make() (f *socketDir, warning string, err error) {
 	if !p.OtherUser {
 		p.removeGuarded()
@@ -87,21 +87,21 @@ func (p Location) make() (f *socketDir, warning string, err error) {
 	return f, strings.Join(why, "; "), err
 }
 
-// removeGuarded removes what an earlier azptend left behind that was killed and
-// ran its jobs as another user: clients look there first.
+// removeGuarded removes directories of an earlier azptend that was killed and ran its jobs as
+// another user, because clients try those first.
 func (p Location) removeGuarded() {
 	for _, path := range p.guardedDirs() {
 		if os.Geteuid() != 0 || !isGuarded(path) {
 			continue
 		}
-		if f, err := makeDir(path); err == nil { // else it is in use
+		if f, err := makeDir(path); err == nil { // otherwise it is in use
 			_ = f.remove()
 		}
 	}
 }
 
-// prepareParents makes sure that nobody but root can put another folder in this one's
-// place.
+// prepareParents creates the parent of the directory, and checks that only root can replace
+// the directory.
 func prepareParents(path string) error {
 	for dir := range parents(path) {
 		if filepath.Base(dir) == runDirName {
@@ -116,8 +116,8 @@ func prepareParents(path string) error {
 	return nil
 }
 
-// parents yields the directories that a folder of guarded is in, the first one
-// first: those that others cannot have made.
+// parents yields the directories above one of guardedDirs, from the top: /run and
+// /run/azptend, or /dev/shm.
 func parents(path string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		dir := filepath.Dir(path)
@@ -128,8 +128,8 @@ func parents(path string) func(yield func(string) bool) {
 	}
 }
 
-// checkOnlyRootReplaces says whether only root can rename or replace what is root's in a
-// directory: in a sticky one, as /dev/shm is, others cannot either.
+// checkOnlyRootReplaces returns an error if others than root can rename or replace root's
+// entries in a directory. They cannot if the directory has the sticky bit, like /dev/shm.
 func checkOnlyRootReplaces(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -144,8 +144,8 @@ func checkOnlyRootReplaces(dir string) error {
 	return nil
 }
 
-// isGuarded says whether a folder of root's is there, which nobody else can have
-// put there.
+// isGuarded says whether a directory exists that belongs to root and that no other user can
+// have put there.
 func isGuarded(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || owner(info) != 0 {
@@ -159,9 +159,9 @@ func isGuarded(path string) bool {
 	return true
 }
 
-// find is the folder in which a client looks for the socket, and whether it may
-// believe the folder's owner. It may not if jobs run as another user: the agent's
-// root belongs to that user.
+// find returns the directory in which a client expects the socket. believeOwner says whether
+// root may accept a server of the directory's owner. It may not if jobs run as another user,
+// because that user owns the agent's root.
 func (p Location) find() (path string, believeOwner bool) {
 	for _, path := range p.guardedDirs() {
 		if isGuarded(path) {

@@ -16,8 +16,8 @@ import (
 // jobs is the user that jobs run as.
 const jobs = 64001
 
-// guardedPlace is a place of root's whose jobs run as another user. Its two bases
-// stand for /run and /dev/shm.
+// guardedPlace is a location with jobs of another user. Its two bases represent /run and
+// /dev/shm.
 func guardedPlace(t *testing.T) (p Location, run, shm string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -33,15 +33,15 @@ func guardedPlace(t *testing.T) (p Location, run, shm string) {
 	return Location{Root: root, OtherUser: true, bases: []base{{run, inRun}, {shm, inShm}}}, run, shm
 }
 
-// withoutSetting is the place as a person finds it who does not say that jobs run
-// as another user.
+// withoutSetting is the same location for a client that does not know that jobs run as
+// another user.
 func withoutSetting(p Location) Location {
 	p.OtherUser = false
 	return p
 }
 
-// planted is a socket that a job made in a folder of its own. It tells every client
-// that all is well.
+// planted is a socket that a job made in a directory of its own. It answers with a healthy
+// status.
 func planted(t *testing.T, folder string) {
 	t.Helper()
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -54,10 +54,10 @@ func planted(t *testing.T, folder string) {
 	t.Cleanup(func() { unix.Close(fd) })
 	socket := filepath.Join(folder, socketName)
 	err = errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: socket}), os.Chown(folder, jobs, jobs), os.Chown(socket, jobs, jobs))
-	// A client sees the user who began to listen.
+	// A client sees the user that began to listen.
 	listening := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and ends with this goroutine
+		runtime.LockOSThread() // the thread ends with this goroutine
 		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, jobs, jobs, jobs)
 		if errno != 0 {
 			listening <- errno
@@ -82,7 +82,7 @@ func TestJobsCannotReachTheSocket(t *testing.T) {
 			t.Errorf("%+v: %v, %v", c.Location, status, err)
 		}
 	}
-	// Of an azptend that was killed the folder stays. The job's socket is not asked.
+	// The directory of an azptend that was killed stays. Clients do not use the job's socket.
 	_ = s.listener.Close()
 	for _, c := range []Client{{p}, {withoutSetting(p)}} {
 		if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
@@ -91,7 +91,7 @@ func TestJobsCannotReachTheSocket(t *testing.T) {
 	}
 }
 
-func TestTheNextBestPlace(t *testing.T) {
+func TestSecondBase(t *testing.T) {
 	for name, spoil := range map[string]func(run string) error{
 		"written to by everybody": func(run string) error { return os.Chmod(run, 0o777) },
 		"of the jobs' user":       func(run string) error { return os.Chown(run, jobs, jobs) },
@@ -103,7 +103,7 @@ func TestTheNextBestPlace(t *testing.T) {
 			if err := spoil(run); err != nil {
 				t.Fatal(err)
 			}
-			// A job was there first, in the directory that is everybody's.
+			// A job has created the name before, in the directory that all users can write to.
 			planted(t, filepath.Join(shm, inShm(p.Root)))
 			if _, err := (Client{p}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 				t.Errorf("before the start: %v", err)
@@ -121,9 +121,9 @@ func TestTheNextBestPlace(t *testing.T) {
 	}
 }
 
-// Where root has no place of its own the socket is in the agent's root, and a
-// warning says so. A job that replaces it is not believed.
-func TestNoPlaceOfRoots(t *testing.T) {
+// TestNoGuardedDir: if neither base can be used, the socket is in the agent's root, with a
+// warning. Clients do not accept the server of a job that replaces it.
+func TestNoGuardedDir(t *testing.T) {
 	p, run, shm := guardedPlace(t)
 	if err := errors.Join(os.Chmod(run, 0o777), os.Chmod(shm, 0o777)); err != nil {
 		t.Fatal(err)
@@ -149,9 +149,9 @@ func TestNoPlaceOfRoots(t *testing.T) {
 	}
 }
 
-// An azptend that was killed leaves its folder. The next one, whose jobs are its
-// own user's, is found all the same.
-func TestWhatAKilledOneLeaves(t *testing.T) {
+// TestDirOfKilledRun: an azptend that was killed leaves its directory. A later one, whose jobs
+// run as its own user, is still found.
+func TestDirOfKilledRun(t *testing.T) {
 	p, _, _ := guardedPlace(t)
 	s, err := Listen(p, newLife(), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -160,7 +160,7 @@ func TestWhatAKilledOneLeaves(t *testing.T) {
 	defer s.cancel()
 	if other, err := Listen(withoutSetting(p), newLife(), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
-	} else if _, err := (Client{p}).Status(t.Context()); err != nil { // while the first one lives, its folder is left alone
+	} else if _, err := (Client{p}).Status(t.Context()); err != nil { // the first one still runs: its directory is not removed
 		t.Error(err)
 	} else if err := other.Close(closeTimeout); err != nil {
 		t.Error(err)
@@ -173,7 +173,7 @@ func TestWhatAKilledOneLeaves(t *testing.T) {
 	}
 }
 
-// A job that answers with more than any azptend would is not read to the end.
+// TestALongAnswer: an answer of a job is read only up to maxResponse.
 func TestALongAnswer(t *testing.T) {
 	root := t.TempDir()
 	folder := filepath.Join(root, ".azptend")

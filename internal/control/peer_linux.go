@@ -2,13 +2,14 @@ package control
 
 import (
 	"net"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// peerUser is the user at the other end, as the kernel noted it when the
-// connection was made (of a server: when it began to listen).
+// peerUser is the user at the other end when the connection was made. For a server it is the
+// user when it began to listen.
 func peerUser(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -27,6 +28,8 @@ func peerUser(c *net.UnixConn) (int, error) {
 	return int(peer.Uid), nil
 }
 
-// shortPath is a short path to an opened folder. A process may use its own
-// /proc/self/fd even while it is undumpable (fs/proc/fd.c, proc_fd_permission).
-func shortPath(f *socketDir) string { return "/proc/self/fd/" + strconv.Itoa(int(f.file.Fd())) }
+// socket is a short path of the socket. A process may use its own /proc/self/fd even if it is
+// undumpable (fs/proc/fd.c, proc_fd_permission).
+func (f *socketDir) socket() string {
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.file.Fd())), socketName)
+}

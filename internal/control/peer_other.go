@@ -5,11 +5,11 @@ package control
 import (
 	"net"
 	"os"
+	"path/filepath"
 )
 
-// peerUser is not asked for outside Linux: there the folder's mode alone keeps
-// other users out.
+// peerUser is not known outside Linux. There only the directory's mode keeps other users out.
 func peerUser(*net.UnixConn) (int, error) { return os.Geteuid(), nil }
 
-// shortPath is the folder's own path: too long a one cannot be opened here.
-func shortPath(f *socketDir) string { return f.path }
+// socket is the socket's own path, which must not be too long here.
+func (f *socketDir) socket() string { return filepath.Join(f.path, socketName) }

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// protocolVersion is of the protocol. Fields may be added to it without a new one.
+// protocolVersion is the protocol's version. It stays the same if fields are added.
 const protocolVersion = 1
 
-// Command is what a request wants.
+// Command is the command of a request.
 type Command string
 
-// The questions.
+// The commands.
 const (
 	CommandStatus Command = "status"
 	CommandDrain  Command = "drain"
 )
 
-// Request is one question.
+// Request is a request.
 type Request struct {
 	Version     int     `json:"v"`
 	Command     Command `json:"ask"`
-	Terminating bool    `json:"terminating,omitempty"` // of a drain: the grace period runs from now
-	Watch       bool    `json:"watch,omitempty"`       // go on with each new phase, until the end
+	Terminating bool    `json:"terminating,omitempty"` // for a drain: the grace period starts now
+	Watch       bool    `json:"watch,omitempty"`       // also answer at each change of the phase, until the end
 }
 
 // Response is one line of the answer: a status, or why there is none.
@@ -37,9 +37,9 @@ type Response struct {
 	Status  *Status `json:"status,omitempty"`
 }
 
-// Status is one agent, as its azptend's loop sees it at this moment, or several
-// as one: each in Agents, and together as far as the one that is least far on its
-// way. The words are package lifecycle's.
+// Status is the state of an agent, or of several: then Agents has each, and the other fields
+// are about all of them. Phase is that of the agent that has progressed least. The values are
+// those of package lifecycle.
 type Status struct {
 	Phase        string     `json:"phase"`              // phase of the agent, as in the log
 	Since        time.Time  `json:"since"`              // when the phase began
@@ -56,7 +56,7 @@ type Status struct {
 	Agents       []Status   `json:"agents,omitempty"`   // each agent, where there are several
 }
 
-// String says it in a line, for whoever probes.
+// String is the status in a line, for probes.
 func (s Status) String() string {
 	if len(s.Agents) == 0 {
 		return fmt.Sprintf("agent %q of pool %q is %s", s.Agent, s.Pool, s.Phase)
@@ -78,10 +78,10 @@ type End struct {
 	Why  string `json:"why"`  // the reason, in a sentence
 }
 
-// maxRequest bounds what is read of a request, in bytes.
+// maxRequest is the maximum length of a request, in bytes.
 const maxRequest = 4096
 
-// parseRequest reads one line. It is written by anybody who may open the socket.
+// parseRequest parses a line of a client, which is not trusted.
 func parseRequest(line []byte) (Request, error) {
 	var r Request
 	if err := json.Unmarshal(line, &r); err != nil {
@@ -108,7 +108,7 @@ type Health struct {
 	Status  *Status `json:"status,omitempty"`  // the agent; absent until it starts, and if azptend does not answer
 }
 
-// Probe is the result of a probe, and one line that says why.
+// Probe returns the result of a liveness or readiness probe, and a line that explains it.
 func (h Health) Probe(ready bool) (ok bool, line string) {
 	what := "alive"
 	ok = h.Live

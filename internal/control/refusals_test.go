@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Somebody who is turned away can come back without end, and fills no log.
+// TestRefusalsAreLoggedOnceAMinute: a client that is refused again and again does not fill the
+// log.
 func TestRefusalsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer

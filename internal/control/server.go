@@ -29,9 +29,9 @@ type Handler interface {
 }
 
 const (
-	// readTimeout is how long a request may take to come.
+	// readTimeout is how long a client may take to send its request.
 	readTimeout = 5 * time.Second
-	// writeTimeout is how long a line of an answer may wait to be read.
+	// writeTimeout is how long a client may take to read a line.
 	writeTimeout = 5 * time.Second
 )
 
@@ -43,16 +43,15 @@ type Server struct {
 	listener *net.UnixListener
 	ctx      context.Context
 	cancel   context.CancelFunc
-	served   sync.WaitGroup // the accepting, and each connection
+	served   sync.WaitGroup // accept, and each connection
 
 	mu       sync.Mutex
-	refused  int       // callers since the last line of the log about them
-	logAgain time.Time // when there may be another
+	refused  int       // connections that were refused since the last log line about them
+	logAgain time.Time // when the next such line may be logged
 }
 
-// Listen opens the socket of this place and answers on it until Close. What an
-// previous run left there is replaced; ErrInUse says that another one still
-// lives.
+// Listen opens the socket of this location and answers on it until Close. It replaces what a
+// previous run left. The error is ErrInUse if another azptend uses it.
 func Listen(p Location, a Handler, log *slog.Logger) (*Server, error) {
 	f, warning, err := p.make()
 	if err != nil {
@@ -82,12 +81,12 @@ func listen(f *socketDir) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.SetUnlinkOnClose(false) // its folder does, which knows whether it still is ours
+	l.SetUnlinkOnClose(false) // socketDir.remove does that, and checks that it is still ours
 	return l, nil
 }
 
-// Close ends the answering, and leaves nothing behind. Those who watch an agent
-// whose life has ended are told so first, and have so long to leave.
+// Close stops the server and removes the socket. Clients that watch a run which has ended get
+// its end first, and have farewell to disconnect.
 func (s *Server) Close(farewell time.Duration) error {
 	_ = s.listener.Close()
 	done := make(chan struct{})
@@ -107,9 +106,9 @@ func (s *Server) accept() {
 		if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {
 			return
 		}
-		if err != nil { // out of descriptors, or a caller that left: the next may be fine
+		if err != nil { // no free descriptor, or the client has disconnected: go on
 			s.log.Debug("Cannot accept a control connection", "error", err)
-			_ = retry.Sleep(s.ctx, 100*time.Millisecond) // a failing accept must not use a whole processor
+			_ = retry.Sleep(s.ctx, 100*time.Millisecond) // so that the loop does not use a whole processor
 			continue
 		}
 		s.served.Go(func() {
@@ -140,9 +139,9 @@ func (s *Server) serve(c net.Conn) {
 		return
 	}
 	if r.Watch {
-		go watchDisconnect(c, cancel) // ends with the connection
+		go watchDisconnect(c, cancel) // returns when the connection is closed
 	} else {
-		defer time.AfterFunc(ResponseTimeout, cancel).Stop() // by then its caller has given up
+		defer time.AfterFunc(ResponseTimeout, cancel).Stop() // the client has given up by then
 	}
 	s.respond(ctx, c, r)
 }
@@ -154,8 +153,8 @@ func watchDisconnect(c net.Conn, left context.CancelFunc) {
 	left()
 }
 
-// refusalsEvery is between two lines of the log about callers who were turned away:
-// one can come back without end.
+// refusalsEvery is the pause between two log lines about refused connections, because a
+// client can connect again and again.
 const refusalsEvery = time.Minute
 
 func (s *Server) logRefusal(user int, err error) {
@@ -176,13 +175,13 @@ func (s *Server) respond(ctx context.Context, c net.Conn, r Request) {
 	for {
 		status, err := ask(ctx)
 		if err != nil {
-			return // the caller has gone, or we have: nobody is left to tell
+			return // the client has disconnected, or the server is closing
 		}
 		if !s.send(c, Response{Status: &status}) || !r.Watch {
 			return
 		}
 		if status.End != nil {
-			// PID 1 takes everybody in its container along: let them leave first.
+			// The exit of PID 1 kills all processes of the container, so let the client exit first.
 			<-ctx.Done()
 			return
 		}
@@ -201,8 +200,8 @@ func (s *Server) send(c net.Conn, a Response) bool {
 	return err == nil
 }
 
-// refusal is what somebody else's process is told.
+// refusal is the answer to a process of another user.
 const refusal = "refused: only azptend's own user and root may connect"
 
-// mayConnect says whether a server that runs as own answers this user.
+// mayConnect says whether a server that runs as own answers a client of this user.
 func mayConnect(user, own int) bool { return user == own || user == 0 }

@@ -5,30 +5,28 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// socketName is the socket's in its folder.
+// socketName is the socket's name in its directory.
 const socketName = "control.sock"
 
-// ErrInUse says that a living process holds the folder: another azptend.
+// ErrInUse says that a running process, probably another azptend, has locked the directory.
 var ErrInUse = errors.New("another azptend has its control socket there")
 
-// socketDir is the socket's folder, opened: what is done in it is done in this very
-// folder, whatever a job puts in its place meanwhile.
+// socketDir is the opened directory of the socket. Operations through the open file concern
+// this directory, even if a job replaces it meanwhile.
 type socketDir struct {
 	path string
 	file *os.File
 }
 
-// makeDir makes the folder ours alone, and locks it for as long as it is
-// open.
+// makeDir creates the directory for azptend's user only, and locks it until it is closed.
 func makeDir(path string) (*socketDir, error) {
 	var err error
-	for range 3 { // another life may be leaving it just now
+	for range 3 { // another azptend may be removing it now
 		var f *socketDir
 		if f, err = tryMakeDir(path); err == nil || errors.Is(err, ErrInUse) {
 			return f, err
@@ -55,7 +53,8 @@ func tryMakeDir(path string) (*socketDir, error) {
 	return f, nil
 }
 
-// removeObstacle removes what bears the folder's name and is no folder of ours.
+// removeObstacle removes anything with the directory's name that is not a directory of our
+// user.
 func removeObstacle(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,8 +77,8 @@ func openDir(path string) (*socketDir, error) {
 	return &socketDir{path, file}, nil
 }
 
-// lock locks an opened folder, and makes sure that it is ours, closed to others,
-// and still the one that is found by its path.
+// lock locks an opened directory. It checks that our user owns it and that it still has its
+// path, and removes the permissions of others.
 func (f *socketDir) lock() error {
 	info, err := f.file.Stat()
 	if err != nil {
@@ -101,11 +100,7 @@ func (f *socketDir) lock() error {
 	return f.file.Chmod(0o700)
 }
 
-// socket is the socket's address, short enough for one.
-func (f *socketDir) socket() string { return filepath.Join(shortPath(f), socketName) }
-
-// remove takes the socket and the folder away; the lock goes last, with the
-// folder.
+// remove removes the socket and the directory, and then unlocks the directory.
 func (f *socketDir) remove() error {
 	err := os.RemoveAll(f.socket())
 	if now, statErr := os.Lstat(f.path); statErr == nil {

@@ -35,9 +35,9 @@ func checkIdentity(ctx context.Context, v *run) Finding {
 	case v.Tokens == nil:
 		return Finding{Verdict: Skipped, BlockedBy: Settings, Found: "the settings define no identity"}
 	}
-	more := []string{"because of " + c.Reason}
-	if c.Reason == ByDefault {
-		more[0] = c.Reason
+	more := []string{c.Reason()}
+	if c.Setting != "" {
+		more[0] = "because of " + c.Setting
 	}
 	if c.Host != "" {
 		more = append(more, "requested from "+string(c.Host))
@@ -46,7 +46,7 @@ func checkIdentity(ctx context.Context, v *run) Finding {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
 	}
 	f := Finding{Found: fmt.Sprintf("%s, %s (%s)", v.Tokens.Source(), v.Tokens.Selector(), strings.Join(more, "; "))}
-	if c.Reason == ByDefault && c.Host == identity.MetadataService && !v.Jobs.Metadata(ctx) {
+	if c.Setting == "" && c.Host == identity.MetadataService && !v.Jobs.Metadata(ctx) {
 		f.add(NoIdentitySet, "no setting names an identity, and no metadata service of Azure answers")
 	}
 	return f

@@ -189,7 +189,7 @@ func checkTenant(_ context.Context, v *run) Finding {
 		return Finding{Verdict: Skipped, Found: "a personal access token belongs to no tenant"}
 	case v.organisation.Tenant == "":
 		return Finding{Verdict: Skipped, Found: "the organisation names no tenant: it is an Azure DevOps Server, or does not show its tenant"}
-	case v.organisation.WithoutEntra():
+	case v.organisation.Tenant == azdo.NoTenant:
 		return failed(NoEntra, "the organisation is connected to no Entra tenant, but the token belongs to tenant "+v.claims.Tenant)
 	case v.claims.Tenant == "":
 		return Finding{Verdict: Skipped, Found: "the token does not name its tenant; the organisation's tenant is " + v.organisation.Tenant}

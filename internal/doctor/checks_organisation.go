@@ -88,7 +88,7 @@ func checkLicence(ctx context.Context, v *run) Finding {
 
 func checkPool(ctx context.Context, v *run) Finding {
 	var err error
-	if v.pool, err = v.findPool(ctx); err == nil {
+	if v.pool, err = v.Server.FindPool(ctx, azdo.PoolRef{ID: v.PoolID, Name: v.Settings.Pool}); err == nil {
 		return Finding{Found: fmt.Sprintf("%q is pool %d", v.pool.Name, v.pool.ID)}
 	}
 	c := Explain(err)
@@ -109,13 +109,6 @@ func checkPool(ctx context.Context, v *run) Finding {
 		}
 	}
 	return failed(c, what)
-}
-
-func (v *run) findPool(ctx context.Context) (azdo.Pool, error) {
-	if v.PoolID != 0 {
-		return v.Server.PoolByID(ctx, v.PoolID)
-	}
-	return v.Server.PoolByName(ctx, v.Settings.Pool)
 }
 
 // checkRole asks what the identity may do in the pool, in the words of the

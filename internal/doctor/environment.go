@@ -42,8 +42,7 @@ type TokenSource interface {
 type Server interface {
 	WhoAmI(ctx context.Context) (azdo.User, error)
 	Pools(ctx context.Context) ([]azdo.Pool, error)
-	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
-	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
+	FindPool(ctx context.Context, ref azdo.PoolRef) (azdo.Pool, error)
 	HasPermission(ctx context.Context, pool int, rights azdo.Permission) (bool, error)
 	Agents(ctx context.Context, pool int) ([]azdo.Agent, error)
 	JobRequests(ctx context.Context, pool, completed int) ([]azdo.JobRequest, error)

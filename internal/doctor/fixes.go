@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
 )
 
@@ -19,17 +20,13 @@ const UseExec = "start azptend in place of the shell: write `exec azptend run`, 
 const globalPATs = "Azure DevOps stops accepting global PATs (scope: all accessible organizations) on 2026-12-01: " +
 	"use a PAT of one organisation, or an identity (docs/migrate.md)"
 
-// ByDefault is the reason of an identity that no setting selects.
-const ByDefault = "nothing else is set"
-
-// FixFor is what to do about a cause if this kind of identity was chosen for this reason,
-// which is a setting. It names no setting of another kind. Source is "" if that is not
-// known.
-func FixFor(c *Cause, source identity.Source, reason string) string {
+// FixFor is what to do about a cause if this identity was chosen. It names no setting of
+// another kind. Its source is "" if that is not known.
+func FixFor(c *Cause, chosen config.ChosenIdentity) string {
 	fix := ""
-	switch source {
+	switch chosen.Source {
 	case identity.ManagedIdentity:
-		fix = managedFix(c, reason)
+		fix = managedFix(c, chosen.Setting)
 	case identity.WorkloadIdentity:
 		if c == EntraRefused {
 			fix = "check AZURE_CLIENT_ID and AZURE_TENANT_ID, and that the application has a federated credential for this pod's service account"
@@ -37,8 +34,8 @@ func FixFor(c *Cause, source identity.Source, reason string) string {
 	case identity.ServicePrincipal:
 		if c == EntraRefused {
 			names := "AZP_CLIENTID and AZP_TENANTID, and that AZP_CLIENTSECRET or AZP_CLIENTCERTIFICATE"
-			if strings.HasPrefix(reason, "AZURE_") {
-				names = "AZURE_CLIENT_ID and AZURE_TENANT_ID, and that " + reason
+			if strings.HasPrefix(chosen.Setting, "AZURE_") {
+				names = "AZURE_CLIENT_ID and AZURE_TENANT_ID, and that " + chosen.Setting
 			}
 			fix = "check " + names + " belongs to that application and has not expired"
 		}
@@ -50,7 +47,7 @@ func FixFor(c *Cause, source identity.Source, reason string) string {
 	if fix == "" {
 		fix = c.Fix
 	}
-	if source == identity.PAT || source == identity.TokenFile {
+	if chosen.Source == identity.PAT || chosen.Source == identity.TokenFile {
 		fix = strings.ReplaceAll(fix, setupHint, "")
 	}
 	return fix
@@ -65,15 +62,16 @@ func CompleteSetup(fix, url, pool string, poolID int, objectID string) string {
 	return strings.ReplaceAll(fix, setupIdentity, fmt.Sprintf("--url %s %s --identity %s", ShellWord(url), flag, objectID))
 }
 
-func managedFix(c *Cause, reason string) string {
+// managedFix is for an identity that this setting selects; "" is none.
+func managedFix(c *Cause, setting string) string {
 	switch {
-	case (c == NoEndpoint || c == NotAssigned) && reason == ByDefault:
+	case (c == NoEndpoint || c == NotAssigned) && setting == "":
 		return SetAnIdentity
-	case c == NotAssigned && reason == "USRMI_ID":
+	case c == NotAssigned && setting == "USRMI_ID":
 		return "assign the identity to this container app or machine, and check that USRMI_ID is its client id"
-	case c == NotAssigned && reason == "AZP_IDENTITY_RESOURCE_ID":
+	case c == NotAssigned && setting == "AZP_IDENTITY_RESOURCE_ID":
 		return "assign the identity to this container app or machine, and check that AZP_IDENTITY_RESOURCE_ID is its resource id"
-	case c == NotAssigned && reason == "IDENTITY_ENDPOINT":
+	case c == NotAssigned && setting == "IDENTITY_ENDPOINT":
 		return "assign a system-assigned identity to this container app or machine, or name a user-assigned one in MANAGED_IDENTITY_OBJECT_ID"
 	case c == Refused:
 		return "check that the identity is a user of the organisation (" + usersPage + ") and in its tenant" + setupHint

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/identity"
@@ -61,7 +62,7 @@ func notLetIn() []misconfigured {
 				i.Kind, i.Secret, i.ConditionalAccess = emulator.KindServicePrincipal, "s3cret", emulator.PolicyAtEntra
 				i.ClientID = "11111111-0000-4000-8000-0000000000c1"
 			})
-			s.identity = identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{ClientID: s.who.ClientID, TenantID: s.Tenant(), Secret: secret.New("s3cret")}}
+			s.identity = identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{ClientID: s.who.ClientID, TenantID: s.Tenant, Secret: secret.New("s3cret")}}
 		}, check: doctor.Token, cause: doctor.EntraPolicy, code: 69, says: "AADSTS53003"},
 		{row: `org policy "Third-party application access via OAuth" off`, wrong: func(s *stage) {
 			s.SetPolicies(emulator.Policies{NoThirdPartyOAuth: true})
@@ -259,7 +260,7 @@ func TestAnAgentThatIsGone(t *testing.T) {
 	if err := client.RemoveAgent(t.Context(), 1, a.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.AgentWithRequest(t.Context(), 1, a.ID)
+	_, err = client.AgentByID(t.Context(), 1, a.ID, azdo.Include{AssignedRequest: true})
 	if c := doctor.Explain(err); c != doctor.AgentGone {
 		t.Errorf("%v is explained by %v", err, c)
 	}

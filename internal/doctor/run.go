@@ -149,7 +149,9 @@ func (v *run) fixFor(c *Cause) string {
 	if v.Tokens == nil {
 		return c.Fix
 	}
-	return FixFor(c, v.Tokens.Source(), v.Settings.Identity.Reason)
+	used := v.Settings.Identity
+	used.Source = v.Tokens.Source() // the named identity, once the token file is of no use
+	return FixFor(c, used)
 }
 
 // fitFixes makes the fixes follow from the identity that was chosen, and puts what is known by now

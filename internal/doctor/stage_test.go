@@ -87,7 +87,7 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	}
 	t.Cleanup(s.identity.EndpointClient.CloseIdleConnections)
 	s.URL, s.Settings.Pool = s.server.URL+"/emulated", "Default"
-	s.Settings.Identity.Reason, s.Settings.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
+	s.Settings.Identity.Setting, s.Settings.Identity.Host = "MANAGED_IDENTITY_OBJECT_ID", "App Service"
 	s.Environment.Host, s.Grace = platform.Info{Platform: platform.None, DisplayName: "no known platform", DetectedBy: "a test"}, 30*time.Second
 	s.Folder, s.Jobs = soundFolder(), closedJobs()
 	return s
@@ -179,11 +179,7 @@ func (s *stage) ready() *azdo.Client {
 // runs does what `azptend run` would until its agent is registered, and returns
 // what goes wrong.
 func (s *stage) runs(client *azdo.Client) error {
-	find := func() (azdo.Pool, error) { return client.PoolByName(s.Context(), s.Settings.Pool) }
-	if s.PoolID != 0 {
-		find = func() (azdo.Pool, error) { return client.PoolByID(s.Context(), s.PoolID) }
-	}
-	pool, err := find()
+	pool, err := client.FindPool(s.Context(), azdo.PoolRef{ID: s.PoolID, Name: s.Settings.Pool})
 	if err != nil {
 		return err
 	}
@@ -219,7 +215,7 @@ func (s *stage) entraToken(audience string) string {
 // no pool of the organisation.
 func (s *stage) manageQueue() {
 	s.Helper()
-	admin, err := identity.New(identity.Options{Source: identity.PAT, PAT: secret.New(s.DefaultPAT())})
+	admin, err := identity.New(identity.Options{Source: identity.PAT, PAT: secret.New(s.DefaultPAT)})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -242,7 +238,7 @@ func (s *stage) manageQueue() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	req.SetBasicAuth("", s.DefaultPAT())
+	req.SetBasicAuth("", s.DefaultPAT)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.HTTP.Do(req)
 	if err != nil {

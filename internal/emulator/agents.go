@@ -36,7 +36,7 @@ func (e *Emulator) getAgents(c *request) (any, error) {
 
 // createAgent registers (agent-protocol.md 2.2, 2.3).
 func (e *Emulator) createAgent(c *request, p *pool, in agentJSON) (any, error) {
-	now := e.now()
+	now := e.Now()
 	a := &agent{pool: p, createdOn: now, statusChangedOn: now, enabled: true, provisioning: cmp.Or(in.ProvisioningState, "Provisioned"), maxParallelism: 1}
 	if err := e.fillAgent(c, a, in); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (e *Emulator) updateAgent(c *request, a *agent, in agentJSON) (any, error) 
 		a.maxParallelism = in.MaxParallelism
 	}
 	if in.Enabled != nil && *in.Enabled != a.enabled {
-		a.enabled, a.disabledOn = *in.Enabled, e.now()
+		a.enabled, a.disabledOn = *in.Enabled, e.Now()
 		e.emitAgent(choose(a.enabled, EventAgentEnabled, EventAgentDisabled), a)
 	}
 	return e.agentJSON(c.base, a, include{authorization: e.assumptions.GetShowsAuthorization}), nil

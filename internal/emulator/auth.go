@@ -53,7 +53,7 @@ func (p principal) display() string {
 	case p.agent != nil:
 		return p.agent.name
 	case p.job != nil:
-		return "Project Collection Build Service (" + p.job.scopeID + ")"
+		return "Project Collection Build Service (" + p.job.project.id + ")"
 	}
 	return ""
 }
@@ -107,7 +107,7 @@ func (e *Emulator) authenticate(c *request) (principal, error) {
 	if kind == schemeUnknown || err != nil || !t.verify(&e.key.PublicKey) {
 		return e.unknownCaller(c, kind, "") // invalid token
 	}
-	now := float64(e.now().Unix())
+	now := float64(e.Now().Unix())
 	if now >= t.claims.Expires || now+clockSkew.Seconds() < t.claims.NotBefore {
 		if e.assumptions.ExpiredTokenSignIn {
 			return principal{}, e.signIn(c, kind)
@@ -131,7 +131,7 @@ func (e *Emulator) authenticate(c *request) (principal, error) {
 }
 
 func (e *Emulator) authenticatePAT(c *request, p *PAT) (principal, error) {
-	if !p.Expires.IsZero() && !e.now().Before(p.Expires) { // row "expired PAT"
+	if !p.Expires.IsZero() && !e.Now().Before(p.Expires) { // row "expired PAT"
 		return principal{}, e.refuse(c, schemeBasic, "Access Denied: The Personal Access Token used has expired.")
 	}
 	id := e.identities[p.Owner]
@@ -141,7 +141,7 @@ func (e *Emulator) authenticatePAT(c *request, p *PAT) (principal, error) {
 	if !p.allows(c.http.Method, c.route.scope) { // row "PAT lacks vso.agentpools(_manage)": 401, empty
 		return principal{}, e.challenge(c, "")
 	}
-	id.lastAccess = e.now()
+	id.lastAccess = e.Now()
 	return principal{identity: id, pat: p, unlicensed: e.isUnlicensed(id)}, nil
 }
 
@@ -158,7 +158,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	if claims.Audience != DevOpsResource && claims.Audience != "https://app.vssps.visualstudio.com" {
 		return principal{}, e.refuse(c, kind, "") // row "token for wrong audience"
 	}
-	if !strings.EqualFold(claims.Tenant, e.namedTenant()) { // row "wrong tenant token"
+	if !strings.EqualFold(claims.Tenant, e.policies.tenant(e.Tenant)) { // row "wrong tenant token"
 		if e.assumptions.WrongTenantThrottled {
 			return principal{}, errBlocked("Concurrency", "VSID"). // the 429 of azure-devops-rest.md 3
 										setHeader("Retry-After", "619").setHeader("X-RateLimit-Limit", "4000").setHeader("X-RateLimit-Remaining", "0")
@@ -176,7 +176,7 @@ func (e *Emulator) authenticateEntra(c *request, kind scheme, claims jwtClaims) 
 	if id.ConditionalAccess == PolicyAtService { // row "conditional access / IP"
 		return principal{}, errServer(http.StatusForbidden, "VS403463: The conditional access policy defined by your Microsoft Entra administrator has failed.")
 	}
-	id.lastAccess = e.now() // which makes a licence that was pending an active one
+	id.lastAccess = e.Now() // which makes a licence that was pending an active one
 	return principal{identity: id, unlicensed: e.isUnlicensed(id)}, nil
 }
 
@@ -225,7 +225,7 @@ func (e *Emulator) challenge(c *request, message string) reply {
 }
 
 func (e *Emulator) wwwAuthenticate(c *request) string {
-	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.namedTenant() +
+	return "Bearer authorization_uri=https://login.microsoftonline.com/" + e.policies.tenant(e.Tenant) +
 		`, Basic realm="` + c.base + `/", TFS-Federated`
 }
 
@@ -251,7 +251,7 @@ func (e *Emulator) jobToken(j *job) (string, error) {
 }
 
 func (e *Emulator) ownToken(life time.Duration, claims map[string]any) (string, error) {
-	now := e.now()
+	now := e.Now()
 	claims["iss"], claims["jti"] = "app.vstoken.visualstudio.com", newGUID()
 	claims["aud"] = "app.vstoken.visualstudio.com|vso:" + e.instanceID
 	claims["nbf"], claims["exp"] = now.Unix(), now.Add(life).Unix()

@@ -34,7 +34,7 @@ func (e *Emulator) recordArrival(r *http.Request) (*Call, interference, bool) {
 		return nil, interference{}, false
 	}
 	e.lastCall++
-	rec := &Call{Seq: e.lastCall, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: e.now()}
+	rec := &Call{Seq: e.lastCall, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Time: e.Now()}
 	if len(e.calls) >= maxCalls {
 		e.calls = append([]*Call(nil), e.calls[len(e.calls)/2:]...)
 	}
@@ -49,7 +49,7 @@ func (e *Emulator) recordEnd(rec *Call, status int, fault string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec.Status, rec.Fault, rec.Done = status, fault, true
-	rec.Duration = e.now().Sub(rec.Time)
+	rec.Duration = e.Now().Sub(rec.Time)
 	e.dirty = true
 	e.settle()
 	e.opts.Log.Debug("Call", "method", rec.Method, "path", rec.Path, "status", status, "who", rec.Who, "fault", fault)

@@ -48,8 +48,8 @@ func TestInstanceDiscoveryKeepsTheTenant(t *testing.T) {
 	if got := g.text("tenant_discovery_endpoint"); got != about+"/v2.0/.well-known/openid-configuration" {
 		t.Errorf("the way on is %q", got)
 	}
-	g = w.want(200, w.call("GET", "!/"+w.Tenant()+"/discovery/instance", "", nil))
-	if got := g.text("tenant_discovery_endpoint"); got != w.url+"/"+w.Tenant()+"/v2.0/.well-known/openid-configuration" {
+	g = w.want(200, w.call("GET", "!/"+w.Tenant+"/discovery/instance", "", nil))
+	if got := g.text("tenant_discovery_endpoint"); got != w.url+"/"+w.Tenant+"/v2.0/.well-known/openid-configuration" {
 		t.Errorf("without a question the way on is %q", got)
 	}
 }

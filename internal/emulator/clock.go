@@ -5,13 +5,10 @@ import (
 	"time"
 )
 
-// now is the emulator's clock: Options.Now plus what Advance added.
-func (e *Emulator) now() time.Time {
+// Now is the emulator's clock: Options.Now plus what Advance added.
+func (e *Emulator) Now() time.Time {
 	return e.opts.Now().Add(time.Duration(e.offset.Load())).UTC()
 }
-
-// Now is the emulator's clock.
-func (e *Emulator) Now() time.Time { return e.now() }
 
 // Advance moves the clock forward by d; sessions, locks and tokens that expire by then do so before it returns.
 func (e *Emulator) Advance(d time.Duration) {
@@ -49,7 +46,7 @@ func (e *Emulator) settle() {
 
 // expire ends sessions that are not polled, and jobs whose lock has lapsed.
 func (e *Emulator) expire() {
-	now := e.now()
+	now := e.Now()
 	for _, s := range e.sessions {
 		if s.polls == 0 && !now.Before(s.lastSeen.Add(e.sessionLife())) {
 			e.endSession(s, EventSessionExpired)
@@ -88,7 +85,7 @@ func (e *Emulator) setTimer() {
 	if next.IsZero() || e.closed {
 		return
 	}
-	e.timer = time.AfterFunc(max(next.Sub(e.now()), time.Millisecond), func() {
+	e.timer = time.AfterFunc(max(next.Sub(e.Now()), time.Millisecond), func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if !e.closed {

@@ -20,7 +20,7 @@ func (e *Emulator) controlMux() http.Handler {
 		m.HandleFunc(method+" /_emulator/"+path, h)
 	}
 	handle("GET environment", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, obj{"environment": e.Environment(newRequest(r, nil).base), "pat": e.DefaultPAT()}, nil)
+		answer(w, obj{"environment": e.Environment(newRequest(r, nil).base), "pat": e.DefaultPAT}, nil)
 	})
 	handle("GET state", gives(e.State))
 	handle("POST jobs", takes(func(_ *http.Request, spec JobSpec) (any, error) { return e.QueueJob(spec) }))

@@ -23,7 +23,7 @@ func TestControl(t *testing.T) {
 	}
 	env, pat, err := c.Environment(ctx)
 	must(err)
-	if diff := cmp.Diff(w.Environment(w.url), env); diff != "" || pat != w.DefaultPAT() {
+	if diff := cmp.Diff(w.Environment(w.url), env); diff != "" || pat != w.DefaultPAT {
 		t.Errorf("the environment differs: %s", diff)
 	}
 	if env[0] != (EnvVar{"AZP_URL", w.url + "/emulated"}) || env[3].Value != w.header {

@@ -47,7 +47,7 @@ func TestConnectionData(t *testing.T) {
 	g := w.want(200, w.call("GET", "_apis/connectionData", w.bearer(), nil))
 	id := g.text("authenticatedUser", "id")
 	if g.text("deploymentType") != "hosted" || g.text("instanceId") != w.instanceID || id[14] != '6' ||
-		g.text("authenticatedUser", "descriptor") != "Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;"+w.tenantID+`\`+w.defaultOID ||
+		g.text("authenticatedUser", "descriptor") != "Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;"+w.Tenant+`\`+w.defaultOID ||
 		g.text("authorizedUser", "properties", "Account", "$value") != w.defaultOID {
 		t.Errorf("whoami: %s", g.raw)
 	}
@@ -71,7 +71,7 @@ func TestConnectionData(t *testing.T) {
 
 func TestTenantAndUnknownPaths(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Org = "Contoso" })
-	for path, tenant := range map[string]string{"/vssps/contoso": w.tenantID, "/vssps/nobody": "", "/CONTOSO/_apis/nothing": w.tenantID, "/": ""} {
+	for path, tenant := range map[string]string{"/vssps/contoso": w.Tenant, "/vssps/nobody": "", "/CONTOSO/_apis/nothing": w.Tenant, "/": ""} {
 		g := w.want(404, w.call("HEAD", "!"+path, "", nil))
 		if g.Header.Get("X-VSS-ResourceTenant") != tenant {
 			t.Errorf("%s names the tenant %q, want %q", path, g.Header.Get("X-VSS-ResourceTenant"), tenant)

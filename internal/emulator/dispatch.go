@@ -89,7 +89,7 @@ func (e *Emulator) admit(c *request) (throttle Throttle, err error) {
 		}
 	}
 	c.caller = c.who.label()
-	if throttle = e.meter.Charge(c.caller, e.now()); throttle.Refuse {
+	if throttle = e.meter.Charge(c.caller, e.Now()); throttle.Refuse {
 		r := errBlocked(rateResource, "User")
 		r.header = throttle.header()
 		err = r
@@ -138,7 +138,7 @@ func (e *Emulator) addOrgHeaders(c *request, h http.Header) {
 	h.Set("X-VSS-E2EID", activity)
 	h.Set("X-TFS-ProcessId", e.instanceID)
 	h.Set("X-TFS-Session", newGUID())
-	h.Set("X-VSS-ResourceTenant", e.Policies().tenant(e.tenantID))
+	h.Set("X-VSS-ResourceTenant", e.Policies().tenant(e.Tenant))
 	h.Set("Request-Context", "appId=emulator")
 	if id := c.who.identity; id != nil {
 		h.Set("X-VSS-UserData", id.storageKey+":"+id.Name)

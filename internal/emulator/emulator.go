@@ -22,6 +22,9 @@ import (
 // functions they call run with mu held and never take it. What waits (the long poll, Events, WaitHold) takes mu
 // itself to look, lets go, and waits for changed, a channel that is closed and replaced whenever something happened.
 type Emulator struct {
+	DefaultPAT string // the token of a project collection administrator; it does not expire
+	Tenant     string // the organisation's
+
 	opts    Options
 	key     *rsa.PrivateKey // signs the tokens
 	offset  atomic.Int64    // nanoseconds that Advance has added to the clock
@@ -38,12 +41,11 @@ type Emulator struct {
 	timer       *time.Timer
 	assumptions Assumptions
 	policies    Policies
-	instanceID  string // the organisation's id
-	tenantID    string
-	header      string // the X-IDENTITY-HEADER secret
-	defaultPAT  string
+	instanceID  string               // the organisation's id
+	header      string               // the X-IDENTITY-HEADER secret
 	identities  map[string]*identity // by lower-case object id
 	defaultOID  string
+	adminOID    string          // object id of the person who administers the organisation
 	pats        map[string]*PAT // by the token itself
 	msiCache    map[string]msiToken
 	assertions  map[string]time.Time // client assertions already used, until they expire
@@ -85,7 +87,7 @@ func New(opts Options) (*Emulator, error) {
 	e := &Emulator{
 		opts: opts, key: key, assumptions: opts.Assumptions,
 		done: make(chan struct{}), changed: make(chan struct{}),
-		instanceID: newGUID(), tenantID: newGUID(), header: newSecret(16), defaultPAT: newSecret(26),
+		instanceID: newGUID(), Tenant: newGUID(), header: newSecret(16), DefaultPAT: newSecret(26),
 		identities: map[string]*identity{}, pats: map[string]*PAT{}, msiCache: map[string]msiToken{},
 		assertions: map[string]time.Time{}, sessions: map[string]*session{},
 	}
@@ -99,6 +101,7 @@ func New(opts Options) (*Emulator, error) {
 // seed creates the pools, the projects and the first identities.
 func (e *Emulator) seed() {
 	defer e.change()()
+	e.adminOID = newGUID()
 	for _, name := range e.opts.Pools {
 		e.addPool(name)
 	}
@@ -110,12 +113,11 @@ func (e *Emulator) seed() {
 		ObjectID: e.defaultOID, Name: "emulated-agents", Member: true, License: "express",
 		Roles: map[string]string{AllPools: RoleAdministrator}, Attached: true,
 	})
-	admin := newGUID()
 	e.addIdentity(Identity{
-		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
+		ObjectID: e.adminOID, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
 		Roles: map[string]string{AllPools: RoleAdministrator},
 	})
-	e.pats[e.defaultPAT] = &PAT{Token: e.defaultPAT, Name: "default", Owner: admin}
+	e.pats[e.DefaultPAT] = &PAT{Token: e.DefaultPAT, Name: "default", Owner: e.adminOID}
 }
 
 // change locks the emulator for a change. The caller defers the returned function: it settles what follows from the
@@ -193,12 +195,6 @@ func (e *Emulator) Environment(base string) []EnvVar {
 		{"MANAGED_IDENTITY_OBJECT_ID", e.defaultOID},
 	}
 }
-
-// DefaultPAT is the token of a project collection administrator. It does not expire.
-func (e *Emulator) DefaultPAT() string { return e.defaultPAT }
-
-// Org is the organisation's name.
-func (e *Emulator) Org() string { return e.opts.Org }
 
 // newGUID is a random version 4 GUID.
 func newGUID() string {

@@ -131,7 +131,7 @@ func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
 		}
 	}
 	id := e.identities[oid]
-	isOurs := id != nil && id.Kind != KindUser && strings.EqualFold(id.Tenant, e.tenantID)
+	isOurs := id != nil && id.Kind != KindUser && strings.EqualFold(id.Tenant, e.Tenant)
 	isFresh := isOurs && !id.known && id.Fresh > 0
 	if isFresh {
 		id.Fresh--
@@ -145,7 +145,7 @@ func (e *Emulator) directoryPrincipal(oid string) (*identity, string) {
 // addMember makes an identity a user of the organisation, or changes the licence of one that is.
 func (e *Emulator) addMember(id *identity, license string) {
 	if !id.Member {
-		id.Member, id.known, id.added, id.lastAccess = true, true, e.now(), time.Time{}
+		id.Member, id.known, id.added, id.lastAccess = true, true, e.Now(), time.Time{}
 		e.record(Event{Type: EventMemberAdded, Identity: id.ObjectID, Detail: license})
 	} else if id.License != license {
 		e.record(Event{Type: EventMemberLicensed, Identity: id.ObjectID, Detail: license})

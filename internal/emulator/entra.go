@@ -69,7 +69,7 @@ func discoveryOf(c *request, base string) string {
 }
 
 func (e *Emulator) isKnownTenant(tenant string) bool {
-	return strings.EqualFold(tenant, e.tenantID) ||
+	return strings.EqualFold(tenant, e.Tenant) ||
 		slices.ContainsFunc(e.sortedIdentities(), func(id *identity) bool { return strings.EqualFold(id.Tenant, tenant) })
 }
 
@@ -132,7 +132,7 @@ func (e *Emulator) entraProof(c *request, id *identity, form url.Values) (code i
 
 // projectedProof judges a workload's token: the federated credential of the application names its subject.
 func (e *Emulator) projectedProof(id *identity, t *jwt) (code int, text string) {
-	now := e.now()
+	now := e.Now()
 	switch {
 	case !t.verify(&e.key.PublicKey) || t.claims.Audience != FederationAudience:
 		return 700211, "No matching federated identity record found for presented assertion issuer '" + clusterIssuer + "'."
@@ -172,13 +172,10 @@ func (e *Emulator) certificateProof(c *request, id *identity, t *jwt) (code int,
 func (e *Emulator) ProjectedToken(subject string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := e.now()
+	now := e.Now()
 	return e.sign(map[string]any{"iss": clusterIssuer, "sub": subject, "aud": FederationAudience,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": newGUID()})
 }
-
-// Tenant is the organisation's tenant.
-func (e *Emulator) Tenant() string { return e.tenantID }
 
 // entraError is Entra ID's error form (reference/identity.md 1.2, where some of the codes are from; the others are recalled. Nobody
 // should branch on them).

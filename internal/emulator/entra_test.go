@@ -58,8 +58,8 @@ func TestEntraID(t *testing.T) {
 	if err := w.PutIdentity(Identity{ObjectID: oid, ClientID: "app", Kind: KindServicePrincipal, Secret: "right", Subject: subject}); err != nil {
 		t.Fatal(err)
 	}
-	g := w.want(200, w.call("GET", "!/"+w.tenantID+"/v2.0/.well-known/openid-configuration", "", nil))
-	if g.text("token_endpoint") != w.url+"/"+w.tenantID+"/oauth2/v2.0/token" || !strings.HasPrefix(g.text("issuer"), w.url) {
+	g := w.want(200, w.call("GET", "!/"+w.Tenant+"/v2.0/.well-known/openid-configuration", "", nil))
+	if g.text("token_endpoint") != w.url+"/"+w.Tenant+"/oauth2/v2.0/token" || !strings.HasPrefix(g.text("issuer"), w.url) {
 		t.Errorf("the configuration is %s", g.raw)
 	}
 	w.want(400, w.call("GET", "!/nobody/v2.0/.well-known/openid-configuration", "", nil))
@@ -91,7 +91,7 @@ func TestEntraID(t *testing.T) {
 		{"a changed token", assertion(projected[:len(projected)-4] + "AAAA"), 401, "AADSTS700211:"},
 		{"an assertion of its own, without a certificate", assertion(w.signed(map[string]any{"iss": "app"})), 401, "AADSTS700027:"},
 	} {
-		g := w.want(c.status, w.exchange(w.tenantID, c.form))
+		g := w.want(c.status, w.exchange(w.Tenant, c.form))
 		if !strings.HasPrefix(g.text("error_description"), c.code) {
 			t.Errorf("%s: the body is %s", c.name, g.raw)
 		}
@@ -102,7 +102,7 @@ func TestEntraID(t *testing.T) {
 		}
 	}
 	w.Elapse(20 * time.Hour)
-	if g := w.want(401, w.exchange(w.tenantID, assertion(projected))); !strings.HasPrefix(g.text("error_description"), "AADSTS700024:") {
+	if g := w.want(401, w.exchange(w.Tenant, assertion(projected))); !strings.HasPrefix(g.text("error_description"), "AADSTS700024:") {
 		t.Errorf("an old token: %s", g.raw)
 	}
 }
@@ -119,7 +119,7 @@ func (w *world) signed(claims map[string]any) string {
 func TestElapse(t *testing.T) {
 	w := newWorld(t)
 	w.mu.Lock()
-	s := &session{id: "s", lastSeen: w.now()}
+	s := &session{id: "s", lastSeen: w.Now()}
 	w.sessions["s"] = s
 	w.mu.Unlock()
 	w.Elapse(20 * time.Hour)

@@ -75,7 +75,7 @@ func FuzzCall(f *testing.F) {
 		if err != nil || strings.HasPrefix(strings.ToLower(r.URL.Path), "/_emulator") {
 			t.Skip()
 		}
-		r.Header.Set("Authorization", basic(e.DefaultPAT()))
+		r.Header.Set("Authorization", basic(e.DefaultPAT))
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, r)
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") && !json.Valid(w.Body.Bytes()) && method != http.MethodHead {

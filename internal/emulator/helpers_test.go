@@ -93,7 +93,7 @@ func (w *world) call(method, path, auth string, body any, headers ...string) got
 func (w *world) try(ctx context.Context, method, path, auth string, body any, headers ...string) (got, error) {
 	target, absolute := strings.CutPrefix(path, "!")
 	if !absolute {
-		target = "/" + w.Org() + "/" + path
+		target = "/" + w.opts.Org + "/" + path
 	}
 	if !strings.HasPrefix(target, "http") {
 		target = w.url + target
@@ -166,7 +166,7 @@ func basic(password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(":"+password))
 }
 
-func (w *world) admin() string { return basic(w.DefaultPAT()) }
+func (w *world) admin() string { return basic(w.DefaultPAT) }
 
 // bearer is a token of the default identity, fresh from the identity endpoint.
 func (w *world) bearer() string {

@@ -137,7 +137,7 @@ func (e *Emulator) addIdentity(id Identity) {
 	n.Identity = id
 	n.Kind = cmp.Or(id.Kind, old.Kind, KindManagedIdentity)
 	n.Name = cmp.Or(id.Name, old.Name, "identity-"+id.ObjectID)
-	n.Tenant = cmp.Or(id.Tenant, old.Tenant, e.tenantID)
+	n.Tenant = cmp.Or(id.Tenant, old.Tenant, e.Tenant)
 	if n.ClientID = cmp.Or(id.ClientID, old.ClientID); n.ClientID == "" {
 		n.ClientID = newGUID()
 	}
@@ -148,7 +148,7 @@ func (e *Emulator) addIdentity(id Identity) {
 		n.storageKey, n.subject = newStorageKey(n.Kind)
 	}
 	if n.Member && !n.known {
-		n.known, n.added = true, e.now()
+		n.known, n.added = true, e.Now()
 	}
 	e.identities[id.ObjectID] = n
 	for k := range e.msiCache { // the next token has the new lifetime

@@ -71,7 +71,7 @@ func TestIdentityEndpointTokens(t *testing.T) {
 	if err != nil || !tok.verify(&w.key.PublicKey) {
 		t.Fatalf("the token does not verify: %v", err)
 	}
-	if c := tok.claims; c.ObjectID != id.ObjectID || c.Tenant != w.tenantID || c.Audience != DevOpsResource || c.Issuer != "https://sts.windows.net/"+w.tenantID+"/" {
+	if c := tok.claims; c.ObjectID != id.ObjectID || c.Tenant != w.Tenant || c.Audience != DevOpsResource || c.Issuer != "https://sts.windows.net/"+w.Tenant+"/" {
 		t.Errorf("the claims are %+v", c)
 	}
 	// The cache hands the token out until 5 minutes before its end.
@@ -134,7 +134,7 @@ func TestAuthentication(t *testing.T) {
 		{"revoked pat", basic("revoked"), 401, "", 203},
 		{"narrow pat", basic("narrow"), 401, "", 401},
 		{"stranger", w.tokenFor(Identity{ObjectID: stranger}), 401,
-			fmt.Sprintf(`TF401444: Please sign-in at least once as %s\%s\%s in a web browser to enable access to the service.`, w.tenantID, w.tenantID, stranger), 401},
+			fmt.Sprintf(`TF401444: Please sign-in at least once as %s\%s\%s in a web browser to enable access to the service.`, w.Tenant, w.Tenant, stranger), 401},
 		{"refused", w.tokenFor(Identity{ObjectID: refused, Member: true, Refused: true}), 401,
 			"TF400813: The user '" + w.identities[refused].storageKey + "' is not authorized to access this resource.", 401},
 		{"wrong tenant", w.tokenFor(Identity{ObjectID: foreign, Tenant: newGUID(), Member: true}), 401, "", 302},
@@ -145,7 +145,7 @@ func TestAuthentication(t *testing.T) {
 				if g.text("message") != c.message || c.message == "" && g.raw != "" {
 					t.Errorf("the body is %s", g.raw)
 				}
-				if want := "Bearer authorization_uri=https://login.microsoftonline.com/" + w.tenantID + ", Basic realm="; !strings.HasPrefix(g.Header.Get("WWW-Authenticate"), want) {
+				if want := "Bearer authorization_uri=https://login.microsoftonline.com/" + w.Tenant + ", Basic realm="; !strings.HasPrefix(g.Header.Get("WWW-Authenticate"), want) {
 					t.Errorf("WWW-Authenticate is %q", g.Header.Get("WWW-Authenticate"))
 				}
 			}
@@ -154,7 +154,7 @@ func TestAuthentication(t *testing.T) {
 					t.Errorf("there is no header %s", h)
 				}
 			}
-			if g.Header.Get("X-VSS-ResourceTenant") != w.tenantID {
+			if g.Header.Get("X-VSS-ResourceTenant") != w.Tenant {
 				t.Errorf("X-VSS-ResourceTenant is %q", g.Header.Get("X-VSS-ResourceTenant"))
 			}
 			g = w.want(c.html, w.call("GET", pools, c.auth, nil, "X-TFS-FedAuthRedirect:"))

@@ -91,9 +91,10 @@ func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 func (e *Emulator) newJob(p *pool, spec JobSpec) *job {
 	j := &job{
 		requestID: int64(len(e.jobs) + 1), jobID: newGUID(), planID: newGUID(), timelineID: newGUID(), stepID: newGUID(),
-		scopeID: newGUID(), spec: spec, pool: p, queueTime: e.now(),
+		project: e.projectOf(p), spec: spec, pool: p, queueTime: e.Now(),
 	}
 	j.spec.Name = cmp.Or(spec.Name, fmt.Sprintf("Job %d", j.requestID))
+	j.addJobRecord()
 	e.jobs = append(e.jobs, j)
 	return j
 }
@@ -114,13 +115,13 @@ func (e *Emulator) assign() {
 
 // accepts says that jobs are assigned to the agent.
 func (e *Emulator) accepts(a *agent) bool {
-	return a.enabled || e.assumptions.DisableActsLate && e.now().Before(a.disabledOn.Add(e.slow(staleFor)))
+	return a.enabled || e.assumptions.DisableActsLate && e.Now().Before(a.disabledOn.Add(e.slow(staleFor)))
 }
 
 func (e *Emulator) assignTo(j *job, a *agent) {
 	j.matched = j.matchedAgents()
 	j.agent, a.job = a, j
-	j.assignTime = e.now()
+	j.assignTime = e.Now()
 	j.lockedUntil = j.assignTime.Add(e.lock(firstLock))
 	e.emitJob(EventJobAssigned, j)
 	e.send(a, msgJob, j, nil)
@@ -137,7 +138,7 @@ func (j *job) matchedAgents() []*agent {
 // receive notes that the agent has the job (keda-and-kubernetes.md 1.6: not at assignment).
 func (e *Emulator) receive(j *job) {
 	if j.receiveTime.IsZero() && j.result == "" {
-		j.receiveTime = e.now()
+		j.receiveTime = e.Now()
 		e.emitJob(EventJobReceived, j)
 	}
 }
@@ -147,9 +148,9 @@ func (e *Emulator) renew(j *job) {
 	e.receive(j)
 	kind := EventJobRenewed
 	if j.startTime.IsZero() {
-		j.startTime, kind = e.now(), EventJobStarted
+		j.startTime, kind = e.Now(), EventJobStarted
 	}
-	j.lockedUntil = e.now().Add(e.lock(renewedLock))
+	j.lockedUntil = e.Now().Add(e.lock(renewedLock))
 	e.emitJob(kind, j)
 }
 
@@ -158,7 +159,7 @@ func (e *Emulator) finish(j *job, result string) {
 	if j.result != "" {
 		return
 	}
-	j.result, j.finishTime = result, e.now()
+	j.result, j.finishTime = result, e.Now()
 	if a := j.agent; a != nil {
 		a.job, a.last = nil, j
 		a.inbox = slices.DeleteFunc(a.inbox, func(m *message) bool { return m.job == j })

@@ -68,7 +68,7 @@ var ErrClosed = errors.New("the emulator is closed")
 // record writes an event; mu is held.
 func (e *Emulator) record(ev Event) {
 	ev.Seq = uint64(len(e.events) + 1)
-	ev.Time = e.now()
+	ev.Time = e.Now()
 	e.events = append(e.events, ev)
 	e.dirty = true
 	e.opts.Log.Debug("Event", "type", ev.Type, "pool", ev.Pool, "agent", ev.Agent, "request", ev.RequestID)

@@ -50,7 +50,7 @@ func (e *Emulator) postLog(c *request, j *job) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	l := &logFile{id: len(j.logs) + 1, path: in.Path, created: e.now()}
+	l := &logFile{id: len(j.logs) + 1, path: in.Path, created: e.Now()}
 	j.logs = append(j.logs, l)
 	return l.json(), nil
 }

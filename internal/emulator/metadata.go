@@ -44,7 +44,7 @@ func (e *Emulator) serveMetadataToken(c *request) reply {
 	if err != nil {
 		return oauthError(http.StatusInternalServerError, "unknown", "Failed to retrieve the token.")
 	}
-	left := strconv.Itoa(int(t.to.Sub(e.now()).Seconds()))
+	left := strconv.Itoa(int(t.to.Sub(e.Now()).Seconds()))
 	return jsonReply(http.StatusOK, map[string]string{ // every number is a string
 		"access_token": t.token, "client_id": id.ClientID, "resource": resource, "token_type": "Bearer",
 		"expires_in": left, "ext_expires_in": left,

@@ -105,7 +105,7 @@ func (e *Emulator) attachedIdentities() []*identity {
 
 // msiTokenFor is the token in the endpoint's cache, or a new one.
 func (e *Emulator) msiTokenFor(c *request, id *identity, audience string) (msiToken, error) {
-	now := e.now()
+	now := e.Now()
 	cacheKey := id.ObjectID + "|" + audience
 	t, cached := e.msiCache[cacheKey]
 	if cached = cached && now.Before(t.to.Add(-min(msiTokenSpare, t.to.Sub(t.from)/2))); !cached {
@@ -151,7 +151,7 @@ func expiresOn(form string, at time.Time) any {
 // entraToken signs a version 1 access token with the claims of reference/identity.md 5; life is the default one.
 func (e *Emulator) entraToken(id *identity, audience string, life time.Duration) (msiToken, error) {
 	life = cmp.Or(id.TokenLife, life)
-	now := e.now().Truncate(time.Second)
+	now := e.Now().Truncate(time.Second)
 	claims := map[string]any{
 		"aud": audience, "iss": "https://sts.windows.net/" + id.Tenant + "/",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix(),

@@ -63,7 +63,7 @@ func (e *Emulator) checkAssertion(s string) (*agent, string) {
 	case claims.ID == "":
 		return nil, "The client assertion has no jti."
 	}
-	now := e.now()
+	now := e.Now()
 	from, to := unixTime(claims.NotBefore), unixTime(claims.Expires)
 	clock := " Current server time is " + now.Format("01/02/2006 15:04:05 -07:00") + "."
 	switch {

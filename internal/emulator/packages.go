@@ -45,7 +45,7 @@ func (e *Emulator) PutPackage(kind, platform, version string, archive []byte) {
 func (e *Emulator) packageJSON(kind, platform, version, host, file string, content []byte) packageJSON {
 	sum := sha256.Sum256(content)
 	return packageJSON{
-		Type: kind, Platform: platform, CreatedOn: timestampOf(e.now()), Version: splitVersion(version),
+		Type: kind, Platform: platform, CreatedOn: timestampOf(e.Now()), Version: splitVersion(version),
 		DownloadURL: host + version + "/" + file, HashValue: hex.EncodeToString(sum[:]), Filename: file,
 		InfoURL: "https://go.microsoft.com/fwlink/?LinkId=798199",
 	}

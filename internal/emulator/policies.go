@@ -42,9 +42,7 @@ func (e *Emulator) Policies() Policies {
 	return e.policies
 }
 
-// namedTenant is the tenant that the organisation names in its answers. mu is held.
-func (e *Emulator) namedTenant() string { return e.policies.tenant(e.tenantID) }
-
+// tenant is the tenant that the organisation names in its answers.
 func (p Policies) tenant(connected string) string {
 	return choose(p.WithoutEntra, zeroGUID, connected)
 }

@@ -89,7 +89,7 @@ func (e *Emulator) putAgent(p *pool, s AgentSpec) *agent {
 		}
 		e.removeAgent(old)
 	}
-	now := e.now() // one look at the clock for both dates
+	now := e.Now() // one look at the clock for both dates
 	a := &agent{
 		pool: p, name: s.Name, version: s.Version, enabled: !s.Disabled, provisioning: "Provisioned", maxParallelism: 1,
 		createdOn: ago(now, s.CreatedAgo), statusChangedOn: ago(now, s.ChangedAgo), system: s.SystemCapabilities, user: s.UserCapabilities,

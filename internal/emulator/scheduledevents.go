@@ -63,7 +63,7 @@ func (e *Emulator) Announce(a Announcement) (string, error) {
 	if len(a.Resources) == 0 {
 		a.Resources = []string{e.opts.Machine}
 	}
-	at := e.now().Add(notice)
+	at := e.Now().Add(notice)
 	s := &scheduled{notBefore: at, scheduledEvent: scheduledEvent{
 		EventID: strings.ToUpper(newGUID()), EventStatus: "Scheduled", EventType: a.Type, ResourceType: "VirtualMachine",
 		Resources: a.Resources, NotBefore: at.Format(http.TimeFormat), EventSource: cmp.Or(a.Source, "Platform"),
@@ -132,7 +132,7 @@ func (e *Emulator) serveScheduledEvents(c *request) reply {
 	}
 	events := []scheduledEvent{}
 	for _, s := range e.scheduled {
-		if s.EventStatus == "Scheduled" && !e.now().Before(s.notBefore) {
+		if s.EventStatus == "Scheduled" && !e.Now().Before(s.notBefore) {
 			e.startEvent(s)
 		}
 		events = append(events, s.scheduledEvent)

@@ -36,7 +36,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		breakConnection(w, plan.fault != nil && plan.fault.Reset)
 		return
 	}
-	w.Header().Set("Date", e.now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
+	w.Header().Set("Date", e.Now().Format(http.TimeFormat)) // the clock by which agents and jobs are dated
 	// The call is recorded before its answer is sent: a client that has the answer must find the call in the records.
 	write(recordingWriter{w, func(status int) { e.recordEnd(rec, status, plan.describe()) }}, r, out)
 }

@@ -79,7 +79,7 @@ func (e *Emulator) createSession(c *request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the session key: %w", err)
 	}
-	now := e.now()
+	now := e.Now()
 	a.statusChangedOn, a.shuttingDown = now, false
 	a.version, a.osDescription = cmp.Or(in.Agent.Version, a.version), cmp.Or(in.Agent.OSDescription, a.osDescription)
 	if in.System != nil { // the listener's scan overwrites what registration sent; user capabilities stay
@@ -149,7 +149,7 @@ func (e *Emulator) deleteSession(_ *request, s *session) (any, error) {
 func (e *Emulator) endSession(s *session, why string) {
 	delete(e.sessions, s.id)
 	if s.agent.session == s {
-		s.agent.session, s.agent.statusChangedOn = nil, e.now()
+		s.agent.session, s.agent.statusChangedOn = nil, e.Now()
 	}
 	e.emitSession(why, s)
 }

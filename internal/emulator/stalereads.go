@@ -23,7 +23,7 @@ func (e *Emulator) recordSnapshot() {
 	if !e.dirty && len(e.snapshots) > 0 {
 		return
 	}
-	now := snapshot{from: e.now(), agents: map[int][]*agent{}}
+	now := snapshot{from: e.Now(), agents: map[int][]*agent{}}
 	for _, p := range e.pools {
 		for _, a := range p.agents {
 			as := *a
@@ -38,7 +38,7 @@ func (e *Emulator) recordSnapshot() {
 
 // shownSnapshot is the index of what GET shows now.
 func (e *Emulator) shownSnapshot() int {
-	then := e.now().Add(-e.slow(staleFor))
+	then := e.Now().Add(-e.slow(staleFor))
 	i := len(e.snapshots) - 1
 	for i > 0 && e.snapshots[i].from.After(then) {
 		i--

@@ -64,7 +64,7 @@ func (e *Emulator) State() State {
 
 func (e *Emulator) state() State {
 	pools := each(e.pools, func(p *pool) PoolState { return PoolState{p.id, p.name, p.autoUpdate, each(p.agents, (*agent).state)} })
-	return State{e.now(), e.opts.Org, pools, each(e.jobs, (*job).public), each(e.projects, (*project).state)}
+	return State{e.Now(), e.opts.Org, pools, each(e.jobs, (*job).public), each(e.projects, (*project).state)}
 }
 
 func (a *agent) state() AgentState {

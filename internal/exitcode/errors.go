@@ -29,11 +29,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// With adds an exit code to an error.
+// With adds an exit code to an error. An error that it makes of nil is not printed, because
+// its reason was printed or logged already.
 func With(code int, err error) error { return &Error{code, err} }
-
-// Silent is an error for an exit code whose reason was printed or logged already.
-func Silent(code int) error { return &Error{Code: code} }
 
 // Of is the exit code of a command that failed with err.
 func Of(err error) int {

@@ -24,7 +24,7 @@ func TestOf(t *testing.T) {
 		want int
 	}{
 		{nil, 0},
-		{Silent(0), 0},
+		{With(0, nil), 0},
 		{fmt.Errorf("cannot run: %w", With(64, errors.New("no identity"))), 64},
 		{&config.InvalidError{}, 64},
 		{&pool.InvalidVersionError{Version: "x"}, 64},

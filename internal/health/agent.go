@@ -8,33 +8,33 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// AgentMetrics counts one agent's life, by the steps of its loop. It is a tend.Witness.
+// AgentMetrics are the metrics of one agent. It is a supervisor.Observer.
 type AgentMetrics struct {
 	m     *Metrics
 	agent string
 
 	mu         sync.Mutex
 	phase      lifecycle.Phase
-	since      time.Time // until when the phase's time is counted
+	since      time.Time // the phase's time before this is counted
 	jobStarted time.Time // when the running job began; zero without one
 	launched   bool
 }
 
-// Results of jobs, as far as they are known here: what a job's own result was the
-// listener tells the server alone (agent-protocol.md 5.6).
+// The results of jobs that azptend knows. The listener reports a job's own result only to the
+// server (agent-protocol.md 5.6).
 const (
 	jobFinished = "finished"
 	jobCut      = "cut"
 	jobUnseen   = "unseen"
 )
 
-// Removals.
+// The outcomes of removals.
 const (
 	agentRemoved  = "removed"
 	agentReported = "named"
 )
 
-// ForAgent begins to count the life of an agent. Its series are there at once.
+// ForAgent begins to count for an agent. Its series exist at once, with 0.
 func (m *Metrics) ForAgent(agent string) *AgentMetrics {
 	l := &AgentMetrics{m: m, agent: agent, phase: lifecycle.Booting, since: time.Now()}
 	for _, p := range phases() {
@@ -68,15 +68,14 @@ func (l *AgentMetrics) Stepped(before, after lifecycle.State, e lifecycle.Event)
 	l.countListener(before, after, e)
 }
 
-// Ready is told how long the parts of a start took that has just ended. The parts
-// are words of ours.
+// Ready sets how long the parts of the last start took.
 func (l *AgentMetrics) Ready(parts map[string]time.Duration) {
 	for part, took := range parts {
 		l.m.lastStart.Set(took.Seconds(), l.agent, part)
 	}
 }
 
-// flushPhaseTime counts the time in a phase that lasts.
+// flushPhaseTime counts the time in the current phase up to now.
 func (l *AgentMetrics) flushPhaseTime() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,7 +125,7 @@ func (l *AgentMetrics) countJobs(before, after lifecycle.State, e lifecycle.Even
 }
 
 func (l *AgentMetrics) countRegistration(before, after lifecycle.State, e lifecycle.Event) {
-	_, found := e.(lifecycle.PrepareResult) // an earlier life's: it was registered then
+	_, found := e.(lifecycle.PrepareResult) // a previous run registered it
 	if before.Registration != lifecycle.Registered && after.Registration == lifecycle.Registered && !found {
 		l.m.registrations.Add(1, l.agent)
 	}
@@ -159,8 +158,8 @@ func (l *AgentMetrics) countListener(before, after lifecycle.State, e lifecycle.
 // knownExitCodes are the listener's own codes (agent-protocol.md 4.1).
 const knownExitCodes = 6
 
-// exitLabel is an exit as a label: what runs as the listener's user can end it
-// with any code.
+// exitLabel is the label of an exit. Unknown codes are "other", because a job could make the
+// listener exit with any code.
 func exitLabel(e lifecycle.Exit) string {
 	switch {
 	case e.Signal != 0:

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// loop is a life's loop: in a phase, or stuck.
+// loop is a StatusSource: an agent in a phase, or a loop that is stuck.
 type loop struct {
 	status control.Status
 	stuck  bool
@@ -46,8 +46,8 @@ func get(p *health.Server, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestProbes: alive in every phase and before any, red only when the loop does
-// not answer; ready is what the life says.
+// TestProbes: live in every phase and before an agent starts, unless the loop does not answer.
+// Ready is what the agent reports.
 func TestProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tt := range []struct {
@@ -84,7 +84,7 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// at is a state in a phase, of an agent that the server has.
+// at is a state in a phase, with a registered agent.
 func at(p lifecycle.Phase, j lifecycle.JobState, jobs int) lifecycle.State {
 	return lifecycle.State{Phase: p, Registration: lifecycle.Registered, AgentID: 7, Job: j, Jobs: jobs, Listener: lifecycle.Running}
 }
@@ -100,9 +100,9 @@ func has(t *testing.T, p *health.Server, lines ...string) {
 	}
 }
 
-// TestALifeIsCounted: one that is registered, has a job that ends, one that is cut
-// by the listener's death and one that is lost sight of, updates, and is removed.
-func TestALifeIsCounted(t *testing.T) {
+// TestRunIsCounted counts a run: the agent is registered, a job finishes, one is cut by the
+// listener's exit, one is unseen, the agent updates and is removed.
+func TestRunIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := health.New("test")
 		l := p.ForAgent("a")
@@ -131,7 +131,7 @@ func TestALifeIsCounted(t *testing.T) {
 		step(lifecycle.LaunchResult{Result: ok}, at(lifecycle.Idle, lifecycle.NoJob, 2))
 		step(lifecycle.JobStarted{}, at(lifecycle.Busy, lifecycle.RunningJob, 3))
 		step(lifecycle.SocketLost{}, at(lifecycle.Busy, lifecycle.UnknownJob, 3))
-		updating := at(lifecycle.Starting, lifecycle.NoJob, 4) // it counts one that it may have had
+		updating := at(lifecycle.Starting, lifecycle.NoJob, 4) // the state counts a job that the listener may have had
 		updating.Listener = lifecycle.Updating
 		step(lifecycle.ListenerExited{Exit: lifecycle.Exit{Code: 3}}, updating)
 		gone := at(lifecycle.Gone, lifecycle.NoJob, 4)
@@ -156,8 +156,8 @@ func TestALifeIsCounted(t *testing.T) {
 	})
 }
 
-// TestWhatStaysIsCounted: an agent that could not be removed, of two in one process.
-func TestWhatStaysIsCounted(t *testing.T) {
+// TestLeftAgentIsCounted: one of two agents in a process could not be removed.
+func TestLeftAgentIsCounted(t *testing.T) {
 	p := health.New("test")
 	p.ForAgent("a")
 	named := at(lifecycle.Gone, lifecycle.NoJob, 0)
@@ -178,9 +178,9 @@ func TestTokensAreCounted(t *testing.T) {
 		`azptend_token_expiry_timestamp_seconds{source="managed identity"} 1234`)
 }
 
-// TestMetricsAreWellMade: Prometheus' own lint has nothing to say, and nothing that
-// a server or a listener sends makes series without bound.
-func TestMetricsAreWellMade(t *testing.T) {
+// TestMetricsLint: Prometheus' lint finds no problem, and no server or listener can create an
+// unlimited number of series.
+func TestMetricsLint(t *testing.T) {
 	p := health.New("test")
 	l := p.ForAgent("a \"b\"\n")
 	l.Ready(map[string]time.Duration{"total": time.Second})
@@ -205,7 +205,7 @@ func TestMetricsAreWellMade(t *testing.T) {
 	}
 }
 
-// TestServed: over a real connection, and no longer than it is served.
+// TestServed uses a real connection, and checks that it is closed at the end.
 func TestServed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -213,7 +213,7 @@ func TestServed(t *testing.T) {
 	}
 	where := fmt.Sprintf("http://%s/healthz", listener.Addr())
 	done := health.New("test").Serve(listener, slog.New(slog.DiscardHandler))
-	for range 2 * 64 { // more than are served at once: none is held
+	for range 2 * 64 { // more than connlimit allows: each is closed
 		resp, err := http.Get(where)
 		if err != nil {
 			t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/azptend/azptend/internal/metrics"
 )
 
-// Metrics are the metrics of one process. They are safe for use by several goroutines.
+// Metrics are the metrics of one process. They are safe for concurrent use.
 type Metrics struct {
 	*metrics.Registry
 	*metrics.Requests
@@ -23,8 +23,8 @@ type Metrics struct {
 	agents []*AgentMetrics
 }
 
-// jobBuckets go from a trivial job past the six hours that Microsoft's hosted agents
-// allow, up to a day.
+// jobBuckets go from ten seconds to a day. The limit of Microsoft's hosted agents is six
+// hours.
 func jobBuckets() []float64 {
 	return []float64{10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400}
 }
@@ -57,8 +57,8 @@ func NewMetrics(version string) *Metrics {
 	return m
 }
 
-// TokenFetched counts a token that was fetched from a source, or the failure. Expires
-// is zero if it is unknown.
+// TokenFetched counts a token that was fetched from a source, or the failure. expires is zero
+// if it is unknown.
 func (m *Metrics) TokenFetched(source string, expires time.Time, err error) {
 	outcome := "ok"
 	if err != nil {

@@ -1,11 +1,10 @@
-// Package httpclient makes the HTTP clients of azptend: one for Azure DevOps,
-// which may be behind a proxy, one for identity endpoints, which never is, and
-// one for downloads. The first two do not follow redirects: Azure DevOps answers
-// a bad credential with a redirect to a sign-in page, and an identity endpoint
-// has no business sending its caller elsewhere with its secret header.
+// Package httpclient makes azptend's HTTP clients: one for Azure DevOps, which may use a
+// proxy, one for identity endpoints, which never does, and one for downloads. The first two
+// do not follow redirects: Azure DevOps answers a bad credential with a redirect to a sign-in
+// page, and a redirect of an identity endpoint would send its secret header elsewhere.
 //
-// A request's context also bounds the reading of the answer. net/http does not keep
-// to that for status 101, so these clients make an error of it.
+// A request's context also bounds the reading of the answer. net/http does not ensure that
+// for status 101, so these clients return an error for it.
 package httpclient
 
 import (
@@ -18,9 +17,9 @@ import (
 	"time"
 )
 
-// ForAzureDevOps returns a client for Azure DevOps and for Entra ID. The proxy
-// function decides for each request; nil means none. The authorities are trusted
-// beside the system's; nil means none.
+// ForAzureDevOps returns a client for Azure DevOps and Entra ID. proxy returns the proxy for a
+// request; nil means no proxy. authorities (PEM) are trusted in addition to the system's; nil
+// means none.
 func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error), authorities []byte) *http.Client {
 	t := newTransport(proxy)
 	if len(authorities) > 0 {
@@ -32,17 +31,17 @@ func ForAzureDevOps(userAgent string, proxy func(*http.Request) (*url.URL, error
 	}
 }
 
-// ForDownloads returns a client like c that follows redirects, for content that has a
-// checksum. net/http sends no credential to another host.
+// ForDownloads returns a client like c that follows redirects, for content with a checksum.
+// net/http does not send credentials to another host.
 func ForDownloads(c *http.Client) *http.Client {
 	follows := *c
 	follows.CheckRedirect = nil
 	return &follows
 }
 
-// ForIdentity returns a client for identity endpoints: no proxy on the way,
-// whatever the environment says (reference/identity.md 0.4: Go's default would send the
-// metadata service's traffic through HTTP_PROXY).
+// ForIdentity returns a client for identity endpoints. It uses no proxy, whatever the
+// environment says: Go's default would send requests to the metadata service through
+// HTTP_PROXY (reference/identity.md 0.4).
 func ForIdentity() *http.Client {
 	return &http.Client{Transport: answered{newTransport(nil)}, CheckRedirect: noRedirect}
 }
@@ -53,8 +52,8 @@ func ForPinnedIdentity() *http.Client {
 	return &http.Client{Transport: newTransport(nil), CheckRedirect: noRedirect}
 }
 
-// WithoutURL takes the URL out of an http.Client's error: it is long, and the caller's
-// message says what was tried.
+// WithoutURL removes the URL from an http.Client's error: it is long, and the caller's message
+// says what was tried.
 func WithoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -63,7 +62,7 @@ func WithoutURL(err error) error {
 	return err
 }
 
-// tlsConfig adds authorities (PEM) to the system's.
+// tlsConfig trusts authorities (PEM) in addition to the system's.
 func tlsConfig(authorities []byte) *tls.Config {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -81,19 +80,19 @@ func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 		ExpectContinueTimeout: time.Second,
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          4,
-		MaxIdleConnsPerHost:   4, // as many as calls are made at a time
+		MaxIdleConnsPerHost:   4, // the number of concurrent calls
 		IdleConnTimeout:       90 * time.Second,
 	}
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// ErrSwitched stands for an answer that goes over to another protocol (101), which
-// nobody has asked for.
+// ErrSwitched says that the server switched to another protocol (101) without a request for
+// it.
 var ErrSwitched = errors.New("the server switches to another protocol")
 
-// answered makes an error of an answer with status 101. Its body would be the raw
-// connection, and the end of the request's context does not end a read of that.
+// answered returns an error for an answer with status 101. Its body would be the raw
+// connection, and a read of that does not end with the request's context.
 type answered struct{ *http.Transport }
 
 func (a answered) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -117,7 +116,7 @@ func (n userAgentTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return n.base.RoundTrip(r)
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (n userAgentTransport) CloseIdleConnections() {
 	if c, ok := n.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -38,7 +38,7 @@ func get(t *testing.T, c *http.Client, to string) int {
 	return resp.StatusCode
 }
 
-// recorder is a server, or a proxy, that remembers what it was asked.
+// recorder is a server or a proxy that records requests.
 func recorder(t *testing.T, answer http.HandlerFunc) (*httptest.Server, *[]*http.Request) {
 	t.Helper()
 	var asked []*http.Request
@@ -52,7 +52,7 @@ func recorder(t *testing.T, answer http.HandlerFunc) (*httptest.Server, *[]*http
 
 func ok(http.ResponseWriter, *http.Request) {}
 
-func TestWhoWeAre(t *testing.T) {
+func TestUserAgent(t *testing.T) {
 	s, asked := recorder(t, ok)
 	get(t, httpclient.ForAzureDevOps("azptend/1.2.3", nil, nil), s.URL)
 	if got := (*asked)[0].UserAgent(); got != "azptend/1.2.3" {
@@ -76,15 +76,14 @@ func TestProxies(t *testing.T) {
 	if len(*viaProxy) != 1 || len(*direct) != 2 {
 		t.Errorf("the proxy saw %d requests, the server %d", len(*viaProxy), len(*direct))
 	}
-	// Go's own rule for HTTP_PROXY spares loopback addresses, so that no server of
-	// a test could tell.
+	// Go does not use HTTP_PROXY for loopback addresses, so a test server would not notice.
 	if httpclient.ForPinnedIdentity().Transport.(*http.Transport).Proxy != nil {
 		t.Error("an identity endpoint would be asked through a proxy")
 	}
 }
 
-// Go sends custom headers along to wherever it is redirected: the identity
-// endpoint's secret among them.
+// TestRedirectsAreNotFollowed: Go would send custom headers to the target of a redirect, also
+// the secret of an identity endpoint.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere, followed := recorder(t, ok)
 	s, _ := recorder(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
@@ -98,7 +97,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// A download goes where it is sent, and takes no credential there.
+// TestDownloadsAreRedirected: a download follows redirects, without credentials.
 func TestDownloadsAreRedirected(t *testing.T) {
 	elsewhere, followed := recorder(t, ok)
 	s, _ := recorder(t, func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +123,7 @@ func TestDownloadsAreRedirected(t *testing.T) {
 func TestAPrivateAuthority(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(ok))
 	t.Cleanup(s.Close)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that must fail
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshake must fail
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	if status := get(t, httpclient.ForAzureDevOps("x", nil, ca), s.URL); status != http.StatusOK {
 		t.Errorf("status is %d", status)
@@ -139,7 +138,8 @@ func TestAPrivateAuthority(t *testing.T) {
 	}
 }
 
-// The body of a 101 is the connection itself, and a read of that outlasts every context.
+// TestNoOtherProtocol: the body of a 101 is the connection itself, and a read of that does not
+// end with the context.
 func TestNoOtherProtocol(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "Upgrade")

@@ -94,11 +94,11 @@ const maxCertificate = 1 << 20
 func newCertificateCredential(app Application, client policy.ClientOptions) (azcore.TokenCredential, error) {
 	b, err := safefile.ReadFileInTime(context.Background(), app.CertificateFile, maxCertificate)
 	if err != nil {
-		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate: %w", err)}
+		return nil, &FileError{error: fmt.Errorf("cannot read the certificate: %w", err)}
 	}
 	certificates, key, err := azidentity.ParseCertificates(b, []byte(app.CertificatePassword.Reveal()))
 	if err != nil { // the SDK knows only the old ciphers of PKCS#12
-		return nil, &FileError{cause: fmt.Errorf("cannot read the certificate and its key from %s: %w; use a PEM file if this format is not supported", app.CertificateFile, err)}
+		return nil, &FileError{error: fmt.Errorf("cannot read the certificate and its key from %s: %w; use a PEM file if this format is not supported", app.CertificateFile, err)}
 	}
 	return azidentity.NewClientCertificateCredential(app.TenantID, app.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{

@@ -83,22 +83,6 @@ func recordError(ctx context.Context, err error) {
 // ErrNoEndpoint is the error of an identity endpoint that cannot be reached.
 var ErrNoEndpoint = errors.New("cannot reach the identity endpoint")
 
-// Do implements policy.Transporter.
-func (e *endpoint) Do(r *http.Request) (*http.Response, error) {
-	resp, err := e.doWithRetry(r)
-	if err == nil {
-		resp, err = checkResponse(resp)
-	} else {
-		err = fmt.Errorf("%w at %s: %w", ErrNoEndpoint, r.URL.Host, httpclient.WithoutURL(err))
-	}
-	recordError(r.Context(), err)
-	var answer *EndpointError
-	if errors.As(err, &answer) && resp != nil {
-		return resp, nil // the SDK knows what to do with a refusal
-	}
-	return resp, err
-}
-
 // The pauses between two tries. An endpoint that refuses connections is next to us,
 // and a try costs nothing. One that answers that it is not ready asks for at least a
 // second (reference/identity.md 1.4).
@@ -108,8 +92,9 @@ const (
 	maxPause       = 5 * time.Second
 )
 
-// doWithRetry makes a request, and repeats it while the endpoint is still starting.
-func (e *endpoint) doWithRetry(r *http.Request) (resp *http.Response, err error) {
+// Do implements policy.Transporter. It repeats the request while the endpoint is still
+// starting.
+func (e *endpoint) Do(r *http.Request) (resp *http.Response, err error) {
 	logged := ""
 	policy := retry.Policy{
 		First: minPause, Max: maxPause, Budget: time.Until(e.deadline), Dials: e.dials,
@@ -134,6 +119,16 @@ func (e *endpoint) doWithRetry(r *http.Request) (resp *http.Response, err error)
 		resp, err = e.http.Do(r)
 		return e.notReady(resp, err)
 	})
+	if err == nil {
+		resp, err = checkResponse(resp)
+	} else {
+		err = fmt.Errorf("%w at %s: %w", ErrNoEndpoint, r.URL.Host, httpclient.WithoutURL(err))
+	}
+	recordError(r.Context(), err)
+	var answer *EndpointError
+	if errors.As(err, &answer) && resp != nil {
+		return resp, nil // the SDK knows what to do with a refusal
+	}
 	return resp, err
 }
 

@@ -154,24 +154,23 @@ func ReadTokenFile(ctx context.Context, path string) (secret.Text, error) {
 func readToken(ctx context.Context, what, setting, path string) (secret.Text, error) {
 	b, err := safefile.ReadFileInTime(ctx, path, maxToken)
 	if err != nil {
-		return secret.Text{}, &FileError{Setting: setting, cause: fmt.Errorf("cannot read %s (%s): %w", what, setting, err)}
+		return secret.Text{}, &FileError{Setting: setting, error: fmt.Errorf("cannot read %s (%s): %w", what, setting, err)}
 	}
 	token := strings.TrimSpace(string(b))
 	if why := CheckToken(token); why != nil {
-		return secret.Text{}, &FileError{Setting: setting, cause: fmt.Errorf("cannot use %s %s (%s): it %w", what, path, setting, why)}
+		return secret.Text{}, &FileError{Setting: setting, error: fmt.Errorf("cannot use %s %s (%s): it %w", what, path, setting, why)}
 	}
 	return secret.New(token), nil
 }
 
 // FileError is a file that gives no token, or no certificate.
 type FileError struct {
-	Setting   string // that names the file; "" for a certificate
-	cause     error
+	Setting string // that names the file; "" for a certificate
+	error
 	temporary bool
 }
 
-func (e *FileError) Error() string { return e.cause.Error() }
-func (e *FileError) Unwrap() error { return e.cause }
+func (e *FileError) Unwrap() error { return e.error }
 
 // Permanent reports whether another attempt would fail as well, until somebody changes the
 // file.

@@ -271,7 +271,7 @@ func TestAServicePrincipal(t *testing.T) {
 	app := a.put(t, emulator.Identity{Kind: emulator.KindServicePrincipal, Secret: "s3cr3t-s3cr3t", Certificate: certificate})
 	file := filepath.Join(t.TempDir(), "app.pem")
 	write(t, file, both)
-	o := identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{TenantID: a.Tenant(), ClientID: app.ClientID}, EntraClient: a.web(t)}
+	o := identity.Options{Source: identity.ServicePrincipal, Application: identity.Application{TenantID: a.Tenant, ClientID: app.ClientID}, EntraClient: a.web(t)}
 
 	bySecret, byCertificate := o, o
 	bySecret.Application.Secret, byCertificate.Application.CertificateFile = secret.New("s3cr3t-s3cr3t"), file
@@ -326,7 +326,7 @@ func TestAWorkloadIdentity(t *testing.T) {
 		write(t, file, token+end)
 	}
 	project(subject, "\n") // the SDK would send it along (reference/identity.md 1.6)
-	o := identity.Options{Source: identity.WorkloadIdentity, Application: identity.Application{TenantID: a.Tenant(), ClientID: app.ClientID, FederatedTokenFile: file}, EntraClient: a.web(t)}
+	o := identity.Options{Source: identity.WorkloadIdentity, Application: identity.Application{TenantID: a.Tenant, ClientID: app.ClientID, FederatedTokenFile: file}, EntraClient: a.web(t)}
 	who := made(t, o)
 	mustBe(t, who, app.ObjectID)
 

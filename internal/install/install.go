@@ -126,7 +126,7 @@ func openStaging(dir, keep string) (s staging, err error) {
 	if s.agentDir, err = os.OpenRoot(dir); err != nil {
 		return s, err
 	}
-	if info, err := s.agentDir.Lstat(stagingName); err == nil && (!info.IsDir() || owner(info) != os.Geteuid()) {
+	if info, err := s.agentDir.Lstat(stagingName); err == nil && (!info.IsDir() || safefile.Owner(info) != os.Geteuid()) {
 		if err := safefile.RemoveAll(s.dir); err != nil {
 			return s, errors.Join(err, s.agentDir.Close())
 		}
@@ -137,7 +137,7 @@ func openStaging(dir, keep string) (s staging, err error) {
 	left, err := s.list(".")
 	for _, entry := range left {
 		info, statErr := entry.Info()
-		if statErr == nil && entry.Name() == keep && info.Mode().IsRegular() && owner(info) == os.Geteuid() {
+		if statErr == nil && entry.Name() == keep && info.Mode().IsRegular() && safefile.Owner(info) == os.Geteuid() {
 			continue
 		}
 		err = errors.Join(err, s.agentDir.RemoveAll(s.path(entry.Name())))

@@ -142,7 +142,7 @@ func (f *rootFolder) open(ctx context.Context) (err error) {
 		return err
 	}
 	// Who can replace a file here must not get a second name for the replacement from root.
-	safe := mayLink(inode{owner(info), info.Mode().Perm()}, f.maker.options.Jobs)
+	safe := mayLink(inode{safefile.Owner(info), info.Mode().Perm()}, f.maker.options.Jobs)
 	for _, entry := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -171,7 +171,7 @@ func (f *rootFolder) addEntry(entry fs.DirEntry, safe bool) error {
 		}
 		return os.Symlink(target, to)
 	case info.Mode().IsRegular(): // no package has anything else
-		linkable := safe && mayLink(inode{owner(info), info.Mode()}, f.maker.options.Jobs)
+		linkable := safe && mayLink(inode{safefile.Owner(info), info.Mode()}, f.maker.options.Jobs)
 		method, err := f.maker.copyFile(from, to, linkable)
 		switch method {
 		case HardLink:
@@ -240,5 +240,3 @@ func makeFile(from, to string, fill func(target, source *os.File) error) (size i
 	}
 	return info.Size(), nil
 }
-
-func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

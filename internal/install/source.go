@@ -33,9 +33,10 @@ type Server interface {
 }
 
 // UnknownPackageError says that there is no package as the settings name it.
-type UnknownPackageError struct{ what, hint string }
-
-func (e *UnknownPackageError) Error() string { return "cannot install the agent: " + e.what }
+type UnknownPackageError struct {
+	error
+	hint string
+}
 
 // Hint says what to set instead.
 func (e *UnknownPackageError) Hint() string { return e.hint }
@@ -64,7 +65,7 @@ func (s Source) Choose(ctx context.Context) (Package, error) {
 		want.Platform = Platform(runtime.GOOS, runtime.GOARCH, "/")
 	}
 	if want.Platform == "" {
-		return Package{}, &UnknownPackageError{fmt.Sprintf("there is no agent for %s on %s", runtime.GOOS, runtime.GOARCH),
+		return Package{}, &UnknownPackageError{fmt.Errorf("cannot install the agent: there is no agent for %s on %s", runtime.GOOS, runtime.GOARCH),
 			"set AZP_AGENT_PLATFORM (--agent-platform) to install the agent for another machine"}
 	}
 	if s.Server == nil {
@@ -111,7 +112,7 @@ const notOfferedHint = "to install a package that is published and not offered, 
 // the newest.
 func selectOffered(list []azdo.Package, want Package) (Package, error) {
 	if len(list) == 0 {
-		return Package{}, &UnknownPackageError{fmt.Sprintf("the organisation offers no %s for %s", want.Kind, want.Platform),
+		return Package{}, &UnknownPackageError{fmt.Errorf("cannot install the agent: the organisation offers no %s for %s", want.Kind, want.Platform),
 			"check AZP_AGENT_PLATFORM (--agent-platform); " + notOfferedHint}
 	}
 	i := slices.IndexFunc(list, func(o azdo.Package) bool { return want.Version == "" || o.Version.String() == want.Version })
@@ -120,7 +121,7 @@ func selectOffered(list []azdo.Package, want Package) (Package, error) {
 		for _, p := range list[:min(len(list), 3)] {
 			newest = append(newest, p.Version.String())
 		}
-		return Package{}, &UnknownPackageError{fmt.Sprintf("the organisation offers no version %s of %s for %s", want.Version, want.Kind, want.Platform),
+		return Package{}, &UnknownPackageError{fmt.Errorf("cannot install the agent: the organisation offers no version %s of %s for %s", want.Version, want.Kind, want.Platform),
 			"use one of its newest: " + strings.Join(newest, ", ") + "; " + notOfferedHint}
 	}
 	want.Version, want.URL = list[i].Version.String(), list[i].DownloadURL
@@ -150,7 +151,7 @@ func (s Source) chooseFile(ctx context.Context) (Package, error) {
 	if err != nil {
 		return out, fmt.Errorf("cannot read the archive: %w", err)
 	}
-	return out, &UnknownPackageError{fmt.Sprintf("the expected SHA-256 of %s is not known", s.File),
+	return out, &UnknownPackageError{fmt.Errorf("cannot install the agent: the expected SHA-256 of %s is not known", s.File),
 		"its SHA-256 is " + sum + ": compare it with the release notes, then set AZP_AGENT_SHA256 (--agent-sha256) or write it into " + s.File + ".sha256"}
 }
 

@@ -67,7 +67,7 @@ func (m *Metrics) setPool(name string, p Snapshot) {
 		m.jobs.Set(float64(p.JobsBy[state]), name, string(state))
 	}
 	m.oldest.Set(p.Oldest.Seconds(), name)
-	m.lastSeen.Set(metrics.Timestamp(p.At), name)
+	m.lastSeen.Set(float64(p.At.UnixMilli())/1000, name)
 }
 
 func (m *Metrics) addJobs(pool string, n jobChanges) {

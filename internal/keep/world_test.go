@@ -65,15 +65,15 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (w *world) Authorization(context.Context, secret.Text) (secret.Text, error) {
-	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+w.emulator.DefaultPAT()))), nil
+	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+w.emulator.DefaultPAT))), nil
 }
 
 // keeper makes a keeper of the pool Default; change changes what it is to do.
 func (w *world) keeper(change ...func(*keep.Options)) (*keep.Keeper, keep.Options) {
-	o := keep.Options{Interval: 30 * time.Second, Prune: true, Metrics: keep.NewMetrics("test"), Rules: pool.Rules{OlderThan: time.Hour}}
+	o := keep.Options{URL: "http://emulator/emulated", Interval: 30 * time.Second, Prune: true, Metrics: keep.NewMetrics("test"), Rules: pool.Rules{OlderThan: time.Hour}}
 	client := azdo.New("http://emulator/emulated", &http.Client{Transport: w}, w, o.Metrics.Observe)
 	o.Pools = []keep.PoolSource{{Name: "Default", Open: func(ctx context.Context) (*pool.Pool, error) {
-		return pool.Open(ctx, pool.Options{Server: client, Name: "Default", RetryFor: keep.RetryFor})
+		return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{Name: "Default"}, RetryFor: keep.RetryFor})
 	}}}
 	for _, c := range change {
 		c(&o)

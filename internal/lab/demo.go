@@ -41,7 +41,7 @@ The agent is a fake one; everything else is the real thing.`,
 	return c
 }
 
-// stepTimeout bounds each thing the demo waits for.
+// stepTimeout bounds each wait of the demo.
 const stepTimeout = 20 * time.Second
 
 func demo(p cli.Process, f demoFlags) error {
@@ -101,8 +101,8 @@ func (d *demoRun) begin(ctx context.Context) error {
 
 const (
 	helloScript = "echo hello from a job\nsleep 0.3\necho bye"
-	// longScript waits in its middle until the drain was printed: on a busy machine
-	// it might end before.
+	// longScript waits until the drain was printed, because on a busy machine it might end
+	// before.
 	longScript = "for i in 1 2 3 4 5; do echo step $i of 5; sleep 0.3\n" +
 		"[ $i != 2 ] || until [ -e \"$HOME/" + drainPrinted + "\" ]; do sleep 0.05; done; done"
 	drainPrinted = "drain-told"
@@ -121,8 +121,8 @@ func (d *demoRun) secondJob(ctx context.Context) error {
 	})
 }
 
-// runJob queues a job and shows its lines as they come. In its middle, after its
-// second line, something may happen.
+// runJob queues a job and prints its lines as they come. It calls middle, if that is not nil,
+// after the second line.
 func (d *demoRun) runJob(ctx context.Context, who string, spec emulator.JobSpec, note string, middle func() error) error {
 	queued, err := d.emulator.QueueJob(spec)
 	if err != nil {

@@ -75,7 +75,7 @@ func startDemo(p cli.Process, verbose bool) (_ *demoRun, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.served <- s.emulator.Serve(ctx, listener) }()
-	if s.page, err = openPage(ctx, s.base+"/"+s.emulator.State().Org, "Default", s.emulator.DefaultPAT()); err != nil {
+	if s.page, err = openPage(ctx, s.base+"/"+s.emulator.State().Org, "Default", s.emulator.DefaultPAT); err != nil {
 		return nil, err
 	}
 	for _, pair := range p.Environ {
@@ -87,7 +87,7 @@ func startDemo(p cli.Process, verbose bool) (_ *demoRun, err error) {
 	return s, err
 }
 
-// close takes everything down again, whatever was raised.
+// close stops everything that was started.
 func (d *demoRun) close() {
 	if d.child != nil {
 		d.child.KillTree(context.Background())
@@ -98,7 +98,7 @@ func (d *demoRun) close() {
 	}
 	if d.stop != nil {
 		d.stop()
-		<-d.served //nolint:errcheck // the demo is over, whatever ended its server
+		<-d.served //nolint:errcheck // the demo is over
 		if d.page != nil {
 			d.page.running.Wait()
 		}
@@ -108,8 +108,7 @@ func (d *demoRun) close() {
 	}
 }
 
-// start starts azptend as a container would: with an environment, and nothing
-// else.
+// start starts azptend like a container, with an environment only.
 func (d *demoRun) start() error {
 	env := []string{"PATH=" + d.path, "HOME=" + d.dir, "AZP_AGENT_NAME=demo", "AZP_PLATFORM=none", "AZP_AGENT_DIR=" + d.agentDir, "AZP_LOG_FORMAT=json"}
 	for _, v := range d.emulator.Environment(d.base) {
@@ -133,7 +132,7 @@ func (d *demoRun) start() error {
 func (d *demoRun) waitEvent(ctx context.Context, kind string) (emulator.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	go func() { // azptend's end is the end of waiting for it
+	go func() { // the wait ends if azptend exits
 		select {
 		case <-d.child.Done():
 			if kind != emulator.EventAgentRemoved {
@@ -154,7 +153,7 @@ func (d *demoRun) printf(format string, args ...any) {
 	fmt.Fprintf(d.out, format, args...)
 }
 
-// print says one thing that happened.
+// print prints a line about an event.
 func (d *demoRun) print(who, format string, args ...any) {
 	name := fmt.Sprintf("%-9s", who)
 	if d.color {
@@ -163,8 +162,8 @@ func (d *demoRun) print(who, format string, args ...any) {
 	d.printf("%6.2f s  %s %s\n", time.Since(d.startedAt).Seconds(), name, fmt.Sprintf(format, args...))
 }
 
-// showLines shows the whole lines of a job's log from number shown on, and
-// returns how many are shown now.
+// showLines prints the complete lines of a job's log after the first shown lines, and returns
+// how many are printed now.
 func (d *demoRun) showLines(log string, shown int) int {
 	lines := strings.SplitAfter(log, "\n")
 	for _, line := range lines[min(shown, len(lines)):] {
@@ -177,7 +176,7 @@ func (d *demoRun) showLines(log string, shown int) int {
 	return shown
 }
 
-// withoutTime takes off the time stamp that Azure DevOps' log lines begin with.
+// withoutTime removes the time stamp at the beginning of Azure DevOps' log lines.
 func withoutTime(line string) string {
 	stamp, rest, found := strings.Cut(line, " ")
 	if _, err := time.Parse(time.RFC3339Nano, stamp); found && err == nil {
@@ -192,15 +191,15 @@ func (d *demoRun) printLogLine(line string) {
 	}
 }
 
-// printLog says what azptend said, after something went wrong.
+// printLog prints azptend's log after a failure.
 func (d *demoRun) printLog() {
 	if !d.verbose {
 		d.printf("\nazptend's log:\n%s\n", d.log.text())
 	}
 }
 
-// printTimes is the table of how long each phase took. The times of the start
-// are azptend's own measurement, those of the end the emulator's.
+// printTimes prints a table of durations. Those of the start are measured by azptend, those of
+// the end by the emulator.
 func (d *demoRun) printTimes() {
 	ready := d.log.ready()
 	if ready == nil {
@@ -221,7 +220,7 @@ func (d *demoRun) printTimes() {
 	d.printf("\nthe demo took %.1f s; the jobs slept for 1.8 s of it\n", time.Since(d.startedAt).Seconds())
 }
 
-// logTail keeps a process's log.
+// logTail stores a process's log.
 type logTail struct {
 	mu    sync.Mutex
 	lines []string
@@ -242,7 +241,7 @@ func (l *logTail) follow(r io.ReadCloser, each func(string)) {
 	}()
 }
 
-// wait waits for the log's end.
+// wait waits for the end of the log.
 func (l *logTail) wait() {
 	if l.done != nil {
 		<-l.done
@@ -255,8 +254,8 @@ func (l *logTail) text() string {
 	return strings.Join(l.lines, "\n")
 }
 
-// ready returns the members of the line "The agent is ready", in which azptend logs
-// how long each phase took; nil if it logged none.
+// ready returns the fields of the log line "The agent is ready", with the durations of the
+// start; nil if there is none.
 func (l *logTail) ready() map[string]any {
 	l.wait()
 	for line := range strings.Lines(l.text()) {

@@ -1,6 +1,6 @@
-// Package lab is azptend with fakes: the product's commands, and `demo` and
-// `emulate`, which need no Azure. Started as Agent.Listener or Agent.Worker, it is
-// the fake agent. Only cmd/azptend-lab runs it: the product links no fake.
+// Package lab is azptend with fakes: it has the product's commands, and `demo` and `emulate`,
+// which need no Azure. If it is started as Agent.Listener or Agent.Worker, it is the fake
+// agent. Only cmd/azptend-lab runs it: the product links no fakes.
 package lab
 
 import (
@@ -99,16 +99,16 @@ func emulate(p cli.Process, f emulateFlags) error {
 	if agentDir != "" {
 		fmt.Fprintf(out, "export AZP_AGENT_DIR=%s\n", agentDir)
 	}
-	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT())
+	fmt.Fprintf(out, "# with a PAT instead: unset IDENTITY_ENDPOINT IDENTITY_HEADER MANAGED_IDENTITY_OBJECT_ID; export AZP_TOKEN=%s\n", e.DefaultPAT)
 	fmt.Fprintf(out, "# queue a job: curl -d '{\"script\":\"echo hello\"}' %s/_emulator/jobs\n", base)
-	if err := out.Err(); err != nil { // what to export is half of what it is for
+	if err := out.Err(); err != nil { // the printed variables are needed to use it
 		listener.Close()
 		return err
 	}
 	return e.Serve(ctx, listener)
 }
 
-// fakePackage is the fake agent as a package that azptend install can download; nil
+// fakePackage is the fake agent as a package that azptend install can download; nil on systems
 // where no agent runs.
 func fakePackage() *emulator.AgentPackage {
 	platform := fakeagent.Platform()
@@ -124,7 +124,7 @@ func fakePackage() *emulator.AgentPackage {
 	}}
 }
 
-// layOutFakeAgent makes dir an agent's folder; without one it does nothing.
+// layOutFakeAgent makes dir an agent's directory. If dir is "", it does nothing.
 func layOutFakeAgent(dir string) (string, error) {
 	if dir == "" {
 		return "", nil

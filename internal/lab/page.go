@@ -14,11 +14,11 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// pageInterval is the keeper's pause between two looks at the pool. A user cannot
-// set it as low: the emulator has no rate limit, and a demo lasts two seconds.
+// pageInterval is how often the keeper refreshes the pool. It is lower than the setting allows,
+// because a demo lasts two seconds, and the emulator has no rate limit.
 const pageInterval = time.Second
 
-// keeperPage is the page of a keeper in this process, which changes nothing.
+// keeperPage is the page of a keeper in this process that only watches.
 type keeperPage struct {
 	url     string
 	running sync.WaitGroup
@@ -33,10 +33,10 @@ func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, e
 	}
 	client := azdo.New(orgURL, httpclient.ForAzureDevOps("azptend-lab", nil, nil), basicAuth(pat), nil)
 	open := func(ctx context.Context) (*pool.Pool, error) {
-		return pool.Open(ctx, pool.Options{Server: client, Name: poolName, RetryFor: keep.RetryFor})
+		return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{Name: poolName}, RetryFor: keep.RetryFor})
 	}
 	keeper := keep.New(keep.Options{
-		Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
+		URL: orgURL, Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
 	})
 	p := &keeperPage{url: "http://" + listener.Addr().String() + "/"}
 	p.running.Go(func() { _ = keeper.Run(ctx) })

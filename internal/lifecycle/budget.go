@@ -36,7 +36,7 @@ func SplitGrace(grace time.Duration) Budget {
 func (b Budget) CancelsJobs() bool { return b.Drain < 2*time.Second }
 
 // drainPartEnd is when the part for draining is spent; zero while there is no deadline.
-func (s State) drainPartEnd() time.Time { return s.sinceGraceStart(s.budget.Drain) }
+func (s State) drainPartEnd() time.Time { return s.sinceGraceStart(s.Budget.Drain) }
 
 // lastDrainMoment is when draining ends at the latest; zero while there is no deadline.
 // azptend waits a little longer than drainPartEnd for a job without a running step, see
@@ -51,7 +51,7 @@ func (s State) lastDrainMoment() time.Time {
 
 // stopDeadline is when the listener is killed.
 func (s State) stopDeadline() time.Time {
-	return s.sinceGraceStart(s.budget.Drain + s.budget.Stop)
+	return s.sinceGraceStart(s.Budget.Drain + s.Budget.Stop)
 }
 
 // exitDeadline is when azptend reports an agent that is left, and exits. A tenth of
@@ -61,7 +61,7 @@ func (s State) exitDeadline() time.Time {
 	if !s.drain.exitAt.IsZero() {
 		return s.drain.exitAt
 	}
-	return s.sinceGraceStart(s.drain.grace - s.budget.Remove/10)
+	return s.sinceGraceStart(s.drain.grace - s.Budget.Remove/10)
 }
 
 // sinceGraceStart is d after the grace period began; zero while it has not.

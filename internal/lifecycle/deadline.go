@@ -57,7 +57,7 @@ func (t *transition) exitDeadlineReached() {
 		t.beginCut()
 		t.scan()
 		t.drain.exitAt = t.now.Add(lastScanTimeout)
-		if last := t.Deadline().Add(-t.budget.Remove / 20); last.After(t.now) {
+		if last := t.Deadline().Add(-t.Budget.Remove / 20); last.After(t.now) {
 			t.drain.exitAt = earliest(t.drain.exitAt, last)
 		}
 		return

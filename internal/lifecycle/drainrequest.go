@@ -52,7 +52,7 @@ func (t *transition) startGracePeriod(grace time.Duration, at time.Time) {
 	if !t.drain.graceStartedAt.IsZero() && !at.Add(grace).Before(t.Deadline()) {
 		return
 	}
-	t.drain.graceStartedAt, t.drain.grace, t.budget = at, grace, SplitGrace(grace)
+	t.drain.graceStartedAt, t.drain.grace, t.Budget = at, grace, SplitGrace(grace)
 	t.drain.exitAt = time.Time{}
 	t.cancelCut()
 	t.call.abortAt = t.abortDeadline()
@@ -82,21 +82,21 @@ func (t *transition) stopRegistering() {
 // not counted, so the first SIGINT never cancels a job.
 func (t *transition) userInterrupt(e UserInterrupt) {
 	at := earliest(e.At, t.now)
-	if t.drain.interrupts > 0 && at.Sub(t.drain.interruptedAt) < secondInterruptAfter {
+	if t.Interrupts > 0 && at.Sub(t.drain.interruptedAt) < secondInterruptAfter {
 		return
 	}
-	t.drain.interrupts, t.drain.interruptedAt = t.drain.interrupts+1, at
+	t.Interrupts, t.drain.interruptedAt = t.Interrupts+1, at
 	t.startGracePeriod(0, at)
 	switch {
-	case t.drain.interrupts == 1:
+	case t.Interrupts == 1:
 		t.startDrain("received SIGINT")
 	case t.Phase == Booting:
 		t.finishBoot(End{Outcome: OK, Reason: "received SIGINT again before an agent was started"})
-	case t.drain.interrupts == 2:
+	case t.Interrupts == 2:
 		if t.Listener == Running {
 			t.interrupt(byUser)
 		}
-	case t.drain.interrupts == 3:
+	case t.Interrupts == 3:
 		if t.Listener == Running { // it was not running yet when the second one came
 			t.drain.interruptCause, t.drain.mayBeCut = byUser, t.hasJob()
 		}
@@ -107,9 +107,6 @@ func (t *transition) userInterrupt(e UserInterrupt) {
 		t.exitNow(byUser, errDidNotWait)
 	}
 }
-
-// Interrupts is how many SIGINT counted so far.
-func (s State) Interrupts() int { return s.drain.interrupts }
 
 // errDidNotWait is why an agent is abandoned after the fourth SIGINT.
 var errDidNotWait = errors.New("received SIGINT for the fourth time before the server had removed it")

@@ -148,7 +148,7 @@ func (t *transition) cancelCut() {
 
 // cutScanTimeout is the timeout of one scan before a cut.
 func (s State) cutScanTimeout() time.Duration {
-	return max(min(maxScanTime, s.budget.Stop/2), lastScanTimeout)
+	return max(min(maxScanTime, s.Budget.Stop/2), lastScanTimeout)
 }
 
 // cutDeadline is when a job without a running step is cut after all: the other half of
@@ -158,7 +158,7 @@ func (s State) cutDeadline() time.Time {
 	if s.drain.cutSince.IsZero() {
 		return time.Time{}
 	}
-	end := earliest(s.drain.cutSince, s.sinceGraceStart(s.budget.Drain)).Add(s.budget.Stop / 2)
+	end := earliest(s.drain.cutSince, s.sinceGraceStart(s.Budget.Drain)).Add(s.Budget.Stop / 2)
 	if least := s.drain.cutSince.Add(s.cutScanTimeout()); end.Before(least) {
 		return least
 	}

@@ -172,7 +172,7 @@ func TestThePagesBudget(t *testing.T) {
 		}
 		s := New(Policy{Grace: cells[0]})
 		s.drain.graceStartedAt = began
-		b := s.Budget()
+		b := s.Budget
 		want := []time.Duration{cells[0], b.Drain, b.Stop, b.Remove, s.lastDrainMoment().Sub(began), s.stopDeadline().Sub(began), s.exitDeadline().Sub(began)}
 		if !slices.Equal(cells, want) {
 			t.Errorf("%s: want %v", row[0], want)

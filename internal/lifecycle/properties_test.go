@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +36,31 @@ func drawPolicy(t *rapid.T) Policy {
 			Lifetime: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 2, 1200}).Draw(t, "lifetime")) * time.Second,
 			Jobs:     rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(t, "jobs"),
 		},
+	}
+}
+
+// TestDrawPolicy: TestPromises never tests a field that drawPolicy leaves out.
+func TestDrawPolicy(t *testing.T) {
+	drawn := map[string]bool{}
+	for seed := range 500 {
+		noteFields(drawn, "", reflect.ValueOf(rapid.Custom(drawPolicy).Example(seed)))
+	}
+	for field, was := range drawn {
+		if !was {
+			t.Errorf("drawPolicy never sets %s", field)
+		}
+	}
+}
+
+// noteFields notes which fields of a struct are set, and of the structs in it.
+func noteFields(set map[string]bool, prefix string, v reflect.Value) {
+	for i := range v.NumField() {
+		name := prefix + v.Type().Field(i).Name
+		if v.Field(i).Kind() == reflect.Struct {
+			noteFields(set, name+".", v.Field(i))
+			continue
+		}
+		set[name] = set[name] || !v.Field(i).IsZero()
 	}
 }
 

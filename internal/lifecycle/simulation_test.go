@@ -318,7 +318,7 @@ func (w *simulation) endJob(how string) {
 	// the server does not show the agent and does not answer the DELETE.
 	unknowable = unknowable || w.stepsEnded && w.hidAgent && !(w.socket && w.startReported)
 	if w.drainLeft() && !w.secondInterrupt && !w.disableDenied && !cancels && !unknowable {
-		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.budget.Drain)
+		w.t.Fatalf("a job is %s while drain budget is left (%v of %v)", how, w.now.Sub(w.state.drain.graceStartedAt), w.state.Budget.Drain)
 	}
 	if w.stepsEnded && how == "interrupted" { // the interrupt does not change its result
 		early := w.now.Before(w.graceStart.Add(SplitGrace(w.grace).Drain + SplitGrace(w.grace).Stop/2))

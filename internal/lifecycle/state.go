@@ -93,9 +93,10 @@ type State struct {
 	AgentID      int    // the server's id once Registered, and after
 	Jobs         int    // jobs that the listener received in this run
 	Reason       string // why the agent drains; empty before a drain
+	Interrupts   int    // the number of SIGINTs that count
+	Budget       Budget // how the grace period is spent, or would be if it began now
 
 	policy    Policy
-	budget    Budget
 	startedAt time.Time
 	end       End // so far
 
@@ -151,8 +152,7 @@ type sessionState struct {
 type drainState struct {
 	graceStartedAt time.Time     // when the grace period began; zero: there is no deadline
 	grace          time.Duration // its length
-	interrupts     int           // the number of SIGINTs that count
-	interruptedAt  time.Time     // time of the last one; another within a second does not count
+	interruptedAt  time.Time     // time of the last SIGINT that counts; another within a second does not count
 	cancelJob      bool          // a running job is cancelled, because of Policy.CancelOnTerm
 	idleSince      time.Time     // since then, server and process table agree that no job runs
 	killAt         time.Time     // while Stopping: when SIGKILL is sent, or when the wait after SIGKILL ends
@@ -189,14 +189,11 @@ func New(p Policy) State {
 		Listener:     Absent,
 		Job:          NoJob,
 		policy:       p,
-		budget:       SplitGrace(p.Grace),
+		Budget:       SplitGrace(p.Grace),
 		registration: registrationState{disable: notDisabled},
 		drain:        drainState{grace: p.Grace},
 	}
 }
-
-// Budget is how the grace period is spent, or would be if it began now.
-func (s State) Budget() Budget { return s.budget }
 
 // Deadline is when the platform is expected to kill azptend; zero while the grace
 // period has not begun.

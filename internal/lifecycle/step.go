@@ -138,9 +138,19 @@ func (t *transition) advance() {
 	case Stopping:
 		t.advanceStopping()
 	}
-	if t.Phase != Gone && t.call.inFlight == NoCall && t.call.next != NoCall && reached(t.call.nextAt, t.now) && !t.cutAwaitsScan() {
-		t.startCall(t.call.next)
+	next := t.call.next
+	if t.Phase == Gone || t.call.inFlight != NoCall || next == NoCall || !reached(t.call.nextAt, t.now) || t.cutAwaitsScan() {
+		return
 	}
+	start := StartCall{Call: next, AgentID: t.AgentID, Deadline: t.callDeadline(next)}
+	switch next {
+	case Register:
+		t.Registration = Pending
+	case RemoveConflicting:
+		start.AgentID = t.registration.conflictID
+	}
+	t.call.inFlight, t.call.startedAt, t.call.next, t.call.nextAt = next, t.now, NoCall, time.Time{}
+	t.do(start)
 }
 
 // schedule makes c the next call, after a pause. It replaces a call that was
@@ -156,18 +166,6 @@ func (t *transition) unschedule() {
 // nothingScheduled says that no call is in flight and none is scheduled.
 func (t *transition) nothingScheduled() bool {
 	return t.call.inFlight == NoCall && t.call.next == NoCall
-}
-
-func (t *transition) startCall(c Call) {
-	a := StartCall{Call: c, AgentID: t.AgentID, Deadline: t.callDeadline(c)}
-	switch c {
-	case Register:
-		t.Registration = Pending
-	case RemoveConflicting:
-		a.AgentID = t.registration.conflictID
-	}
-	t.call.inFlight, t.call.startedAt, t.call.next, t.call.nextAt = c, t.now, NoCall, time.Time{}
-	t.do(a)
 }
 
 // callDeadline is when a call is no longer waited for.

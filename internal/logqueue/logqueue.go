@@ -1,10 +1,10 @@
-// Package logqueue writes a log for a reader that may be slow, stuck or gone. Code that
-// logs never waits for that reader.
+// Package logqueue writes a log in the background, because its reader may be slow, stuck or
+// gone. Code that logs never waits for that reader.
 //
-// A pipe that nobody reads is full after 64 KiB, and then blocks the next write. A log
-// driver that hangs, or Ctrl-S at a terminal, would stop azptend in the middle of a drain.
-// So lines wait in memory, up to a limit. What does not fit is dropped and counted, and the
-// count is reported in the place of the lines.
+// A pipe that nobody reads is full after 64 KiB, and then blocks the next write. A log driver
+// that hangs, or Ctrl-S at a terminal, would stop azptend in the middle of a drain. So lines
+// are queued in memory, up to a limit. Further lines are dropped and counted, and a line with
+// the count replaces them.
 package logqueue
 
 import (
@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// maxWaiting is how many bytes may wait.
+	// maxWaiting is the maximum size of the queue in bytes.
 	maxWaiting = 1 << 20
-	// lineOverhead is what a line costs besides its bytes.
+	// lineOverhead is added to the size of each line.
 	lineOverhead = 64
-	// flushTimeout bounds a flush.
+	// flushTimeout bounds Flush.
 	flushTimeout = time.Second
-	// stuckTimeout is how long a flush waits for the reader to take the next line. A drain
-	// may end a fifth of a second before the platform kills the process.
+	// stuckTimeout is how long Flush waits until the next line is written. It is short,
+	// because a drain may end a fifth of a second before the platform kills the process.
 	stuckTimeout = 150 * time.Millisecond
 )
 
-// Queue is a writer of whole lines, one for each Write. Several goroutines may use it.
-// Before Start it writes at once, like any other writer.
+// Queue is a writer of whole lines, one for each Write. It is safe for concurrent use. Before
+// Start it writes at once.
 type Queue struct {
 	w io.Writer
 
@@ -35,12 +35,12 @@ type Queue struct {
 	report  func(dropped int) []byte
 	waiting []entry
 	used    int           // of maxWaiting
-	wake    chan struct{} // holds one token while there may be something to write
+	wake    chan struct{} // has a token if there may be something to write
 	written chan struct{} // closed and replaced after each entry that was written
 	midLine bool          // the last write did not end with a newline
 }
 
-// entry is a line, or, if line is nil, stands for lines that were dropped.
+// entry is a line. If line is nil, it is the place of lines that were dropped.
 type entry struct {
 	line    []byte
 	dropped int
@@ -51,8 +51,8 @@ func New(w io.Writer) *Queue {
 	return &Queue{w: w, wake: make(chan struct{}, 1), written: make(chan struct{})}
 }
 
-// Start starts the queue: from now on no Write waits for the reader. Further calls do
-// nothing.
+// Start starts the queue: from now on Write does not wait for the reader. Further calls have
+// no effect.
 func (q *Queue) Start() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -67,21 +67,21 @@ func (q *Queue) Start() {
 	}
 }
 
-// OnDrop sets what is written in the place of lines that were dropped.
+// OnDrop sets the function that returns the line about dropped lines.
 func (q *Queue) OnDrop(report func(dropped int) []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.report = report
 }
 
-// Write takes a line. After Start it never fails.
+// Write adds a line. After Start it never fails.
 func (q *Queue) Write(line []byte) (int, error) { return limited{q, maxWaiting}.Write(line) }
 
-// LowPriority writes to the same queue, and uses at most half of its room. It is for lines
-// that may come in any number, like the output of a program.
+// LowPriority returns a writer to the same queue that uses at most half of its size. It is for
+// any number of lines, such as the output of a program.
 func (q *Queue) LowPriority() io.Writer { return limited{q, maxWaiting / 2} }
 
-// limited is a queue that drops lines when more than a limit wait.
+// limited writes to a queue, and drops lines if the queue would exceed the limit.
 type limited struct {
 	q     *Queue
 	limit int
@@ -111,8 +111,8 @@ func (l limited) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// writeNext writes the first entry, and reports whether there was one. The entry takes up
-// room until it is written.
+// writeNext writes the first entry, and reports whether there was one. The entry counts as
+// used until it is written.
 func (q *Queue) writeNext() bool {
 	q.mu.Lock()
 	if len(q.waiting) == 0 {
@@ -134,7 +134,7 @@ func (q *Queue) writeNext() bool {
 		}
 	}
 	if len(text) > 0 {
-		_, _ = q.w.Write(text) // if the reader is gone, the rest is still taken
+		_, _ = q.w.Write(text) // ignore errors: the reader may be gone
 		q.midLine = text[len(text)-1] != '\n'
 	}
 
@@ -148,8 +148,8 @@ func (q *Queue) writeNext() bool {
 	return true
 }
 
-// Flush waits until everything in the queue is written, and reports whether it was. It
-// gives up if the reader takes nothing for stuckTimeout, and after flushTimeout.
+// Flush waits until the queue is empty, and reports whether it is. It gives up if no line was
+// written for stuckTimeout, and after flushTimeout.
 func (q *Queue) Flush() bool {
 	end := time.NewTimer(flushTimeout)
 	defer end.Stop()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// reader takes one write for each token, at most: a pipe with somebody behind it.
+// reader accepts one write for each token, like a pipe with a slow reader.
 type reader struct {
 	tokens chan struct{}
 	mu     sync.Mutex
@@ -31,8 +31,8 @@ func (r *reader) text() string {
 	return r.got.String()
 }
 
-// begin makes a queue whose reader takes nothing before it gets tokens. The
-// queue's goroutine ends with the test.
+// begin makes a queue whose reader accepts nothing before it gets tokens. The queue's
+// goroutine ends with the test.
 func begin(t *testing.T) (*Queue, *reader) {
 	r := &reader{tokens: make(chan struct{}, 1<<20)}
 	q := New(r)
@@ -54,9 +54,9 @@ func say(t *testing.T, q interface{ Write([]byte) (int, error) }, line string) {
 	}
 }
 
-// TestNobodyWaitsForAStuckReader: a writer goes on at once, what does not fit is
-// counted, and the count stands where the lines would have stood.
-func TestNobodyWaitsForAStuckReader(t *testing.T) {
+// TestStuckReader: Write returns at once, lines that do not fit are counted, and the count
+// replaces them.
+func TestStuckReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
 		line := strings.Repeat("x", 999) + "\n"
@@ -75,7 +75,7 @@ func TestNobodyWaitsForAStuckReader(t *testing.T) {
 			r.tokens <- struct{}{}
 		}
 		synctest.Wait()
-		say(t, q, "last\n") // while the report waits for the reader
+		say(t, q, "last\n") // while the line about dropped lines is being written
 		r.tokens <- struct{}{}
 		r.tokens <- struct{}{}
 		synctest.Wait()
@@ -88,9 +88,8 @@ func TestNobodyWaitsForAStuckReader(t *testing.T) {
 	})
 }
 
-// TestASlowReaderGetsTheLastLine: a flush goes on as long as the reader does, up
-// to a bound.
-func TestASlowReaderGetsTheLastLine(t *testing.T) {
+// TestSlowReader: Flush waits while the reader accepts lines, up to flushTimeout.
+func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
 		for n := range 9 {
@@ -112,12 +111,12 @@ func TestASlowReaderGetsTheLastLine(t *testing.T) {
 	})
 }
 
-// TestMinorLeavesRoom: however much a program prints, our own lines fit.
-func TestMinorLeavesRoom(t *testing.T) {
+// TestLowPriority: however much a program prints, there is room for azptend's own lines.
+func TestLowPriority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
 		for range 2 * maxWaiting / 1000 {
-			say(t, q.LowPriority(), strings.Repeat("y", 1000)) // no end of a line
+			say(t, q.LowPriority(), strings.Repeat("y", 1000)) // no newline
 		}
 		say(t, q, "ours\n")
 		for range maxWaiting {
@@ -134,8 +133,8 @@ func TestMinorLeavesRoom(t *testing.T) {
 	})
 }
 
-// TestALineLongerThanAllRoom passes where nothing else waits.
-func TestALineLongerThanAllRoom(t *testing.T) {
+// TestALineLongerThanTheQueue is accepted if the queue is empty.
+func TestALineLongerThanTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, r := begin(t)
 		long := strings.Repeat("z", 2*maxWaiting) + "\n"
@@ -150,8 +149,8 @@ func TestALineLongerThanAllRoom(t *testing.T) {
 	})
 }
 
-// TestBeforeBegin: a short command's errors are written by the time it goes on.
-func TestBeforeBegin(t *testing.T) {
+// TestBeforeStart: before Start, Write returns after the line was written.
+func TestBeforeStart(t *testing.T) {
 	var b bytes.Buffer
 	q := New(&b)
 	say(t, q, "a\n")
@@ -161,7 +160,7 @@ func TestBeforeBegin(t *testing.T) {
 	}
 }
 
-// TestOrderOfManyWriters: every writer's lines arrive once, and in its order.
+// TestOrderOfManyWriters: the lines of each writer are written once, in its order.
 func TestOrderOfManyWriters(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -1,13 +1,11 @@
-// Package metrics has counters, gauges and histograms in the text format that
-// Prometheus reads (version 0.0.4), and no more of it than azptend needs.
+// Package metrics has counters, gauges and histograms in Prometheus' text format (version
+// 0.0.4), as far as azptend needs them.
 //
-// Prometheus' own client would do the same. Linked in, it makes the binary 2.4 MB
-// larger (client_golang 1.25.0: 12.8 to 15.1 MB), above the limit of 15 MB: the
-// protocol buffers that it brings keep the linker from dropping unused methods. Tests
-// check this package's output with Prometheus' parser.
+// Prometheus' client, client_golang 1.25.0, would make the binary 2.4 MB larger (12.8 to
+// 15.1 MB), above the limit of 15 MB: its protocol buffers keep the linker from dropping
+// unused methods. Tests check this package's output with Prometheus' parser.
 //
-// A Registry is a value: there is no global one, so that no linked package can add
-// metrics to it.
+// There is no global Registry, so that no linked package can add metrics to it.
 package metrics
 
 import (
@@ -24,8 +22,8 @@ type Family struct {
 	Labels           []string
 }
 
-// Registry holds metrics. The zero value is empty. It and all that it makes are safe for use by
-// several goroutines.
+// Registry contains metrics. The zero value is empty. It and its metrics are safe for
+// concurrent use.
 type Registry struct {
 	mu       sync.Mutex
 	families []*family
@@ -45,7 +43,7 @@ type family struct {
 	kind       kind
 	name, help string
 	labels     []string
-	buckets    []float64 // of a histogram: upper bounds, ascending, without the last, which is infinite
+	buckets    []float64 // of a histogram: ascending upper bounds, without +Inf
 	series     map[string]*series
 }
 
@@ -53,22 +51,19 @@ type family struct {
 type series struct {
 	values []string
 	value  float64  // of a histogram, the sum
-	counts []uint64 // of a histogram, one a bucket and one for the rest; not cumulative
+	counts []uint64 // of a histogram: one for each bucket and one for +Inf; not cumulative
 }
 
 // AddProcess adds the version of azptend and the time of its start.
 func (r *Registry) AddProcess(version string) {
 	r.Gauge("azptend_build_info", "Always 1; the version is a label.", "version").Set(1, version)
-	r.Gauge("process_start_time_seconds", "When azptend started.").Set(Timestamp(time.Now()))
+	r.Gauge("process_start_time_seconds", "When azptend started.").Set(float64(time.Now().UnixMilli()) / 1000)
 }
-
-// Timestamp is a time as Prometheus counts it.
-func Timestamp(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
 type (
 	// Counter is a number that only grows. Its name ends in _total.
 	Counter struct{ f *family }
-	// Gauge is a number that is set.
+	// Gauge is a number that can go up and down.
 	Gauge struct{ f *family }
 	// Histogram counts observations by their size.
 	Histogram struct{ f *family }
@@ -79,13 +74,13 @@ func (r *Registry) Counter(name, help string, labels ...string) Counter {
 	return Counter{r.add(&family{kind: counter, name: name, help: help, labels: labels})}
 }
 
-// Gauge adds a gauge, as Counter adds a counter.
+// Gauge adds a gauge with these labels.
 func (r *Registry) Gauge(name, help string, labels ...string) Gauge {
 	return Gauge{r.add(&family{kind: gauge, name: name, help: help, labels: labels})}
 }
 
-// Histogram adds a histogram, as Counter adds a counter. Buckets are upper bounds,
-// ascending. What exceeds the last one is counted, too.
+// Histogram adds a histogram with these labels. buckets are ascending upper bounds. Larger
+// observations are counted too.
 func (r *Registry) Histogram(name, help string, buckets []float64, labels ...string) Histogram {
 	return Histogram{r.add(&family{kind: histogram, name: name, help: help, labels: labels, buckets: buckets})}
 }
@@ -106,7 +101,7 @@ func (r *Registry) add(f *family) *family {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if slices.ContainsFunc(r.families, func(other *family) bool { return other.name == f.name }) {
-		panic("metrics: " + f.name + " exists twice") // any test shows it
+		panic("metrics: " + f.name + " exists twice") // every test would fail
 	}
 	f.registry, f.series = r, map[string]*series{}
 	r.families = append(r.families, f)
@@ -116,8 +111,8 @@ func (r *Registry) add(f *family) *family {
 	return f
 }
 
-// seriesFor returns the series of these label values, and creates it if necessary. The
-// registry is locked.
+// seriesFor returns the series with these label values, and creates it if necessary. The
+// caller has locked the registry.
 func (f *family) seriesFor(values []string) *series {
 	if len(values) != len(f.labels) {
 		panic(fmt.Sprintf("metrics: %s has the labels %v, and was given %d values", f.name, f.labels, len(values)))
@@ -137,8 +132,8 @@ func (f *family) with(values []string, do func(*series)) {
 	do(f.seriesFor(values))
 }
 
-// Add adds to a counter. It ignores negative numbers. Adding 0 creates the series: a
-// rate misses the first increase of a series that starts with 1.
+// Add adds to a counter. It ignores negative numbers. Adding 0 creates the series, because
+// rate() does not see the first increase of a series that starts with 1.
 func (c Counter) Add(n float64, labels ...string) {
 	c.f.with(labels, func(s *series) { s.value += max(n, 0) })
 }
@@ -157,5 +152,5 @@ func (h Histogram) Observe(value float64, labels ...string) {
 	})
 }
 
-// Init creates the series of a histogram, as adding 0 does for a counter.
+// Init creates the series of a histogram.
 func (h Histogram) Init(labels ...string) { h.f.with(labels, func(*series) {}) }

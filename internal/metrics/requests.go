@@ -7,8 +7,8 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Requests are the metrics of requests to Azure DevOps, the same in every command
-// that has metrics. They belong to the identity and not to one agent: Azure DevOps
+// Requests are the metrics of requests to Azure DevOps, which are the same in every command
+// with metrics. They are about the identity, not about one agent, because Azure DevOps
 // throttles an identity (azure-devops-rest.md 3).
 type Requests struct {
 	requests, throttled, throttledTime Counter
@@ -17,7 +17,7 @@ type Requests struct {
 
 // NewRequests adds the metrics to a registry, all at zero.
 func NewRequests(r *Registry) *Requests {
-	// From what a list takes, 0.1 s, up to the delay of a throttled request.
+	// From a fast request up to the delay of a throttled one.
 	buckets := []float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
 	return &Requests{
 		requests: r.Counter("azptend_azure_devops_requests_total",
@@ -34,7 +34,7 @@ func NewRequests(r *Registry) *Requests {
 // Observe counts a request. It is for azdo.New.
 func (q *Requests) Observe(o azdo.Observation) {
 	code := strconv.Itoa(o.Status)
-	switch { // a proxy may send any number
+	switch { // few values of the label: a proxy may return any status
 	case o.Status == 0:
 		code = "none"
 	case http.StatusText(o.Status) == "":

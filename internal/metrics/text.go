@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// contentType is the format's, as Prometheus asks for it.
+// contentType is the Content-Type of the format.
 const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
 // ServeHTTP answers a scrape.
@@ -19,8 +19,8 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, r.Text())
 }
 
-// Text is every metric in Prometheus' text format: metrics in the order in which they were added,
-// series in the order of their labels.
+// Text returns all metrics in Prometheus' text format: metrics in the order in which they were
+// added, series in the order of their labels.
 func (r *Registry) Text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,8 +66,8 @@ func (f *family) write(b *strings.Builder, s *series) {
 	line("_count", float64(total))
 }
 
-// escape escapes a text, so that it stays on its line and within its quotes. Invalid UTF-8 would
-// make the whole scrape unreadable.
+// escape escapes a text, so that it stays on its line and within its quotes. It replaces
+// invalid UTF-8, which would make the whole scrape invalid.
 func escape(s, quote string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.ReplaceAll(s, `\`, `\\`)

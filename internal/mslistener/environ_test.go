@@ -5,9 +5,13 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net/url"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/azptend/azptend/internal/secret"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -120,6 +124,44 @@ func TestIdentityVariablesAreWithheld(t *testing.T) {
 	} {
 		if env, kept := (EnvFilter{}).Apply([]string{name + "=x"}); len(env) != 0 || len(kept) != 1 {
 			t.Errorf("%s reaches jobs", name)
+		}
+	}
+}
+
+// TestSecurityPage: the table of docs/security.md has each variable that is withheld by its
+// name, and no other.
+func TestSecurityPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Which variables jobs do not get\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented []string // "NAME", or "PREFIX*"
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			for _, quoted := range regexp.MustCompile("`[A-Z_]+\\*?`").FindAllString(cells[1], -1) {
+				documented = append(documented, strings.Trim(quoted, "`"))
+			}
+		}
+	}
+	var withheld []string
+	for _, prefix := range withheldPrefixes {
+		withheld = append(withheld, prefix+"*")
+	}
+	withheld = append(append(withheld, withheldVariables...), secret.Variables...)
+	covers := func(pattern, name string) bool {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		return pattern == name || isPrefix && strings.HasPrefix(name, prefix)
+	}
+	for _, name := range withheld {
+		if !slices.ContainsFunc(documented, func(d string) bool { return covers(d, name) }) {
+			t.Errorf("docs/security.md does not say that %s is withheld", name)
+		}
+	}
+	for _, pattern := range documented {
+		if pattern != "AZP_" && !slices.ContainsFunc(withheld, func(w string) bool { return covers(pattern, w) || covers(w, pattern) }) {
+			t.Errorf("docs/security.md says that %s is withheld", pattern)
 		}
 	}
 }

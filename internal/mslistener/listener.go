@@ -43,7 +43,7 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Starter starts processes. *proc.Init does, see supervisor.FromInit.
+// Starter starts processes. *proc.Init does, see supervisor.InitProcesses.
 type Starter interface {
 	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)
@@ -75,7 +75,7 @@ type Sources interface {
 // Port is the notification port, to which one listener connects once. *NotificationPort
 // implements it.
 type Port interface {
-	Address() string
+	Addr() net.Addr // its host and port are in .agent
 	Accept(ctx context.Context, listenerEnded <-chan struct{}, identify func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error)
 	Close() error
 }
@@ -93,10 +93,12 @@ type Files struct{ Dir agentdir.Dir }
 // Listener is a listener that Start has started.
 type Listener struct {
 	Process
+	Conflict chan struct{} // closed at the first session conflict in its log
+	Perf     Perf          // its counters
+
 	o        Options
 	sources  Sources
 	port     Port
-	perf     Perf
 	perfDir  string
 	markers  UpdateMarkers // before its start
 	logs     LogSizes      // before its start
@@ -107,7 +109,7 @@ type Listener struct {
 // Start opens the notification port, calls writeFiles, which writes the agent's files with
 // the port's address, and starts the listener.
 func Start(ctx context.Context, o Options, sources Sources, writeFiles func(notifications string) error) (_ *Listener, err error) {
-	l := &Listener{o: o, sources: sources, problems: problemState{conflict: make(chan struct{})}}
+	l := &Listener{o: o, sources: sources, Conflict: make(chan struct{})}
 	if l.port, err = sources.OpenPort(); err != nil {
 		return nil, err
 	}
@@ -119,7 +121,7 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 	}()
 	l.markers, l.logs = sources.UpdateMarkers(), sources.LogSizes()
 	err = o.Dir.AsUser(func() (err error) {
-		if err = writeFiles(l.port.Address()); err == nil {
+		if err = writeFiles(l.port.Addr().String()); err == nil {
 			l.perfDir, err = o.Dir.MakePerfDir()
 		}
 		return err
@@ -127,7 +129,7 @@ func Start(ctx context.Context, o Options, sources Sources, writeFiles func(noti
 	if err != nil {
 		return nil, err
 	}
-	l.perf = sources.OpenPerf(l.perfDir, func(err error) {
+	l.Perf = sources.OpenPerf(l.perfDir, func(err error) {
 		o.Log.Warn("Cannot read the listener's performance counters: only the server shows when it is ready", "error", err)
 	})
 	args := []string{"run", "--startuptype", "service"} // after an update, a service does not restart itself (agent-protocol.md 4.2)
@@ -317,7 +319,7 @@ func (l *Listener) readNotifications(alive context.Context, post func(lifecycle.
 // receives no job before it connects. unknown means that a connection may have been the
 // listener's. Then it may have had a job, unless its counters show a session without jobs.
 func (l *Listener) mayHaveReceivedJob(unknown bool) bool {
-	counts := l.perf.Counts()
+	counts := l.Perf.Counts()
 	return counts.Jobs > 0 || unknown && !counts.Session
 }
 
@@ -363,7 +365,7 @@ func (l *Listener) acceptConnection(alive context.Context, post func(lifecycle.E
 // azptend does not learn about its jobs. The port stays open for it. A listener that
 // received no message has no job.
 func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecycle.Event)) {
-	if _, err := l.perf.Wait(connecting, func(c PerfCounts) bool { return c.Messages > 0 }); err != nil {
+	if _, err := l.Perf.Wait(connecting, func(c PerfCounts) bool { return c.Messages > 0 }); err != nil {
 		return
 	}
 	timer := time.NewTimer(connectTimeout)
@@ -379,9 +381,6 @@ func (l *Listener) warnUnconnected(connecting context.Context, post func(lifecyc
 
 // WaitForSession waits until the listener's counters show its session.
 func (l *Listener) WaitForSession(ctx context.Context) error {
-	_, err := l.perf.Wait(ctx, func(c PerfCounts) bool { return c.Session })
+	_, err := l.Perf.Wait(ctx, func(c PerfCounts) bool { return c.Session })
 	return err
 }
-
-// JobsReceived is how many jobs the listener's counters show.
-func (l *Listener) JobsReceived() int { return l.perf.Counts().Jobs }

@@ -71,7 +71,7 @@ func ReadNotifications(r io.Reader, report func(Notification)) error {
 // session exists and before it first polls for messages. In between it asks the server for
 // feature flags, which can take long (agent-protocol.md, corrections, 5.6). Any process on
 // the machine can connect, so only data of the listener's own connection is read.
-type NotificationPort struct{ listener *net.TCPListener }
+type NotificationPort struct{ *net.TCPListener }
 
 // OpenPort opens a port on the loopback interface.
 func (Files) OpenPort() (Port, error) {
@@ -81,12 +81,6 @@ func (Files) OpenPort() (Port, error) {
 	}
 	return &NotificationPort{l}, nil
 }
-
-// Address is the port's address, in the form of the field in .agent.
-func (p *NotificationPort) Address() string { return p.listener.Addr().String() }
-
-// Close closes the port. A connection that was accepted stays open.
-func (p *NotificationPort) Close() error { return p.listener.Close() }
 
 const (
 	// pendingWait is how long accept waits for a connection that is pending. With a
@@ -184,7 +178,7 @@ func reject(conn *net.TCPConn) {
 func (p *NotificationPort) stopWaitingAfter(listenerEnded, done <-chan struct{}) {
 	select {
 	case <-listenerEnded:
-		_ = p.listener.SetDeadline(time.Unix(1, 0))
+		_ = p.TCPListener.SetDeadline(time.Unix(1, 0))
 	case <-done:
 	}
 }
@@ -195,7 +189,7 @@ func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan stru
 	defer close(accepted)
 	var until time.Time // of the check of pending connections; zero before that
 	for {
-		conn, err := p.listener.AcceptTCP()
+		conn, err := p.TCPListener.AcceptTCP()
 		switch {
 		case err == nil:
 			accepted <- conn
@@ -216,6 +210,6 @@ func (p *NotificationPort) accept(accepted chan<- *net.TCPConn, done <-chan stru
 		if soon.After(until) {
 			return
 		}
-		_ = p.listener.SetDeadline(soon)
+		_ = p.TCPListener.SetDeadline(soon)
 	}
 }

@@ -108,11 +108,11 @@ func TestNotificationPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at := netip.MustParseAddrPort(port.Address()); at.Addr() != netip.MustParseAddr("127.0.0.1") || at.Port() == 0 {
+	if at := netip.MustParseAddrPort(port.Addr().String()); at.Addr() != netip.MustParseAddr("127.0.0.1") || at.Port() == 0 {
 		t.Errorf("address is %v", at)
 	}
 	dial := func() net.Conn {
-		conn, err := net.Dial("tcp4", port.Address())
+		conn, err := net.Dial("tcp4", port.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestNotificationPort(t *testing.T) {
 	}
 	stranger, listener := dial(), dial()
 	accepted, err := port.Accept(t.Context(), nil, func(ours netip.AddrPort, theirs []netip.AddrPort) int {
-		if ours.String() != port.Address() {
+		if ours.String() != port.Addr().String() {
 			t.Errorf("our end is %v", ours)
 		}
 		return indexOf(theirs, listener.LocalAddr().String())
@@ -132,7 +132,7 @@ func TestNotificationPort(t *testing.T) {
 	if n, err := stranger.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("another process reads %d, %v", n, err)
 	}
-	if _, err := net.Dial("tcp4", port.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := net.Dial("tcp4", port.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("the port is still open: %v", err)
 	}
 	if _, err := io.WriteString(listener, "Starting job: "+job); err != nil {
@@ -152,7 +152,7 @@ func TestConnectedBeforeTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Dial("tcp4", port.Address())
+	listener, err := net.Dial("tcp4", port.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestNotConnected(t *testing.T) {
 	if _, err := port.Accept(ctx, nil, nil); !errors.Is(err, enough) || !strings.Contains(err.Error(), "did not connect") {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := net.Dial("tcp4", port.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := net.Dial("tcp4", port.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("the port is still open: %v", err)
 	}
 }
@@ -206,7 +206,7 @@ func TestManyForeignConnections(t *testing.T) {
 		}
 		var last string
 		for range 1000 {
-			conn, err := net.Dial("tcp4", port.Address())
+			conn, err := net.Dial("tcp4", port.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -96,13 +96,11 @@ const HintClock = "set the clock; in a container it is the host's"
 
 // problemState is what a listener's log has shown so far.
 type problemState struct {
-	conflict chan struct{} // closed at the first session conflict
-
 	mu   sync.Mutex
 	last Problem
 
 	// The goroutine that reads the log owns these.
-	hasConflict bool // conflict is closed
+	hasConflict bool // Listener.Conflict is closed
 	refused     bool
 	lastAsked   time.Time     // when the server was last asked whether the agent exists
 	pause       time.Duration // until it is asked again
@@ -131,7 +129,7 @@ func (l *Listener) handleProblem(p Problem, post func(lifecycle.Event)) {
 	switch {
 	case p.Kind == SessionConflict && !s.hasConflict:
 		s.hasConflict = true
-		close(s.conflict)
+		close(l.Conflict)
 		post(lifecycle.SessionConflict{})
 	case p.Kind == RegistrationRefused:
 		if !s.refused {
@@ -156,9 +154,6 @@ func (l *Listener) Problem() Problem {
 	defer l.problems.mu.Unlock()
 	return l.problems.last
 }
-
-// Conflict is closed once the listener's log shows a session conflict.
-func (l *Listener) Conflict() <-chan struct{} { return l.problems.conflict }
 
 // azptend reads the log every pollAtStart during startPeriod, and then every pollLater: a
 // listener with a session retries only every 15 to 60 s.

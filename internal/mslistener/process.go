@@ -47,21 +47,17 @@ func isSameDir(d agentdir.Dir, p proc.Info, path string) bool {
 	return err == nil && os.SameFile(ours, theirs)
 }
 
-// StartedByAzptend reports whether azptend started the process, or the listener that it
-// descends from.
-func StartedByAzptend(p proc.Info) bool { return perfDirOf(p) != "" }
-
 // IsDescendant reports whether a process descends from a listener that azptend started in
 // this directory. A job's processes inherit the listener's environment. It contains a path
 // in the mount namespace of the process, not in ours.
 func IsDescendant(d agentdir.Dir, p proc.Info) bool {
-	perf := perfDirOf(p)
+	perf := PerfDir(p)
 	return perf != "" && isSameDir(d, p, filepath.Dir(perf))
 }
 
-// perfDirOf is the perf directory in a process's environment; "" if it has none that azptend
-// made.
-func perfDirOf(p proc.Info) string {
+// PerfDir is the perf directory in a process's environment; "" if azptend started neither
+// the process nor a listener that it descends from.
+func PerfDir(p proc.Info) string {
 	for _, pair := range p.Environ() {
 		if dir, is := strings.CutPrefix(pair, perfVariable+"="); is {
 			if filepath.IsAbs(dir) && agentdir.IsPerfDir(dir) {

@@ -51,7 +51,7 @@ func (l *Listener) WaitForUpdate(ctx context.Context) error {
 // that demands a newer agent then waits forever.
 func (l *Listener) warnIgnoredUpdates(alive context.Context) {
 	for requests := 0; ; {
-		counts, err := l.perf.Wait(alive, func(c PerfCounts) bool { return c.Updates > requests })
+		counts, err := l.Perf.Wait(alive, func(c PerfCounts) bool { return c.Updates > requests })
 		if err != nil {
 			return
 		}

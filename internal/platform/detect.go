@@ -6,8 +6,7 @@
 // Events. Nothing pushes them, so polling is the only way. The first request turns
 // Scheduled Events on for the machine.
 //
-// docs/platforms.md has the same table with its sources, and says what nobody could
-// verify here.
+// docs/platforms.md has the same table with its sources, and says what is not verified.
 package platform
 
 import (
@@ -30,7 +29,7 @@ const (
 	Kubernetes         Platform = "kubernetes"
 	AppService         Platform = "app-service"
 	Docker             Platform = "docker"
-	Container          Platform = "container" // of another engine
+	Container          Platform = "container" // another container engine
 	Systemd            Platform = "systemd"
 	None               Platform = "none" // a shell, or something unknown
 )
@@ -45,13 +44,13 @@ type Info struct {
 	GraceSetting   string        // the platform's setting that changes it; "": none does
 }
 
-// Options are what Detect looks at.
+// Options are the inputs of Detect.
 type Options struct {
 	Getenv    func(name string) string
 	Files     fs.FS // the root file system
 	Pid       int
 	ParentPid int
-	Override  Platform // what AZP_PLATFORM says; "": detect it
+	Override  Platform // the value of AZP_PLATFORM; "": detect it
 }
 
 // candidate is a platform, and how it is detected: evidence returns the variable or
@@ -137,8 +136,8 @@ func file(name string) func(Options) string {
 	}
 }
 
-// containerInstances looks at the value too: Service Fabric sets the same variable to
-// other names (fabric:/…, App-…).
+// containerInstances also checks the value, because Service Fabric sets the same variable to
+// other values (fabric:/…, App-…).
 func containerInstances(o Options) string {
 	if strings.HasPrefix(o.Getenv("Fabric_ApplicationName"), "caas-") {
 		return "Fabric_ApplicationName"
@@ -146,9 +145,9 @@ func containerInstances(o Options) string {
 	return ""
 }
 
-// otherContainer knows Podman by its file, and other engines by the variable that
-// systemd asks container managers to set. PID 1 that is none of these is the only
-// program of some container.
+// otherContainer detects Podman by its file, and other engines by the variable that systemd
+// asks container managers to set. If azptend is PID 1 without any of these, it also runs in a
+// container.
 func otherContainer(o Options) string {
 	if found := file("run/.containerenv")(o); found != "" {
 		return found
@@ -162,8 +161,9 @@ func otherContainer(o Options) string {
 	return ""
 }
 
-// systemdUnit says whether this is the main process of a systemd unit. INVOCATION_ID
-// alone does not show that: whatever a unit starts inherits it, a terminal's shell too.
+// systemdUnit detects that this is the main process of a systemd unit. INVOCATION_ID alone
+// does not show that, because all processes below a unit inherit it, such as a shell in a
+// terminal.
 func systemdUnit(o Options) string {
 	if pid := o.Getenv("SYSTEMD_EXEC_PID"); pid != "" { // since systemd 248
 		if pid == strconv.Itoa(o.Pid) {
@@ -177,9 +177,9 @@ func systemdUnit(o Options) string {
 	return ""
 }
 
-// jobIdleTimeout is how long a Container Apps job's replica, which was started for one
-// pipeline job, waits for it. Another agent may have taken that job, and the time that
-// a replica idles counts towards its timeout.
+// jobIdleTimeout is how long a replica of a Container Apps job waits for the pipeline job that
+// it was started for. Another agent may have taken that job, and idle time counts towards the
+// replica's timeout.
 const jobIdleTimeout = 5 * time.Minute
 
 // IdleTimeout is the default of AZP_IDLE_TIMEOUT; 0 means never.
@@ -190,8 +190,8 @@ func (p Info) IdleTimeout(once bool) time.Duration {
 	return 0
 }
 
-// Log reports the platform, and what may be wrong with its times. Configured is the
-// value of AZP_GRACE_PERIOD, 0 if it is not set.
+// Log logs the platform, and warns about unsuitable times. configured is the value of
+// AZP_GRACE_PERIOD; 0 if it is not set.
 func (p Info) Log(log *slog.Logger, configured, replicaTimeout time.Duration) {
 	grace, from := p.GracePeriod, "the platform's default"
 	if configured != 0 {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// maxNotice is the longest notice that Azure gives, except before failing hardware
-// (docs/platforms.md). So a drain begins this long before an event that was announced
-// days ago, or earlier where a job may take longer.
+// maxNotice is the longest notice that Azure gives, except for failing hardware
+// (docs/platforms.md). For an event that is announced days before, the drain begins this long
+// before it, or earlier if a job may take longer.
 const maxNotice = 15 * time.Minute
 
-// Maintenance drains the agents before Azure ends this machine. Nil is no machine that
-// Azure may end: its methods then do nothing.
+// Maintenance drains the agents before Azure ends this machine. If it is nil, its methods do
+// nothing.
 type Maintenance struct {
 	log        *slog.Logger
 	metadata   *Metadata
@@ -23,9 +23,9 @@ type Maintenance struct {
 	drainedFor map[string]Event // by id
 }
 
-// NewMaintenance watches the scheduled events of a machine on which systemd runs azptend.
-// Elsewhere it returns nil: a container does not need them, because its platform sends
-// SIGTERM. Client must not use a proxy. Approve has events approved after the drain.
+// NewMaintenance returns a Maintenance if systemd runs azptend. Otherwise it returns nil: in a
+// container, the platform sends SIGTERM. client must not use a proxy. approve says whether to
+// approve events after the drain.
 func NewMaintenance(on Platform, client *http.Client, grace time.Duration, approve bool, log *slog.Logger) *Maintenance {
 	if on != Systemd {
 		log.Debug("Not watching for scheduled events of the machine: azptend does not run as a systemd unit", "platform", on)
@@ -37,8 +37,8 @@ func NewMaintenance(on Platform, client *http.Client, grace time.Duration, appro
 	return &Maintenance{log: log, metadata: &Metadata{HTTP: client}, lead: max(grace, maxNotice), approve: approve, drainedFor: map[string]Event{}}
 }
 
-// WaitUntilOver waits while this machine is about to end. azptend has just drained for
-// that, and the unit's Restart= has started it again. It returns early if ctx ends.
+// WaitUntilOver waits while an event is about to end this machine: azptend has drained because
+// of it, and the unit's Restart= has started it again. It returns early if ctx ends.
 func (m *Maintenance) WaitUntilOver(ctx context.Context) {
 	if m == nil {
 		return
@@ -48,8 +48,8 @@ func (m *Maintenance) WaitUntilOver(ctx context.Context) {
 	})
 }
 
-// Watch calls drain when the end of this machine is near, until ctx ends. By is when the
-// machine ends; zero: at any moment.
+// Watch calls drain before the end of this machine, until ctx ends. by is when the machine
+// ends; zero: at any moment.
 func (m *Maintenance) Watch(ctx context.Context, drain func(reason string, by time.Time)) {
 	if m == nil {
 		return
@@ -78,8 +78,8 @@ func (m *Maintenance) Watch(ctx context.Context, drain func(reason string, by ti
 // ApprovalTimeout bounds Approve.
 const ApprovalTimeout = 5 * time.Second
 
-// Approve approves the events for which the agents have drained, after Watch has
-// returned. It leaves events alone that are also about other machines: their jobs run.
+// Approve approves the events for which the agents have drained, after Watch has returned. It
+// does not approve events that concern other machines too, because jobs may run there.
 func (m *Maintenance) Approve() {
 	if m == nil || !m.approve {
 		return

@@ -13,11 +13,10 @@ import (
 	"time"
 )
 
-// EventKind is what Azure will do to a machine, as Scheduled Events name it.
+// EventKind is the EventType of Scheduled Events: what Azure will do to the machine.
 type EventKind string
 
-// The kinds that end what runs on the machine. Freeze, a harmless pause of a few seconds, is not
-// one of them.
+// The kinds that end the processes of the machine. Freeze, a pause of a few seconds, does not.
 const (
 	Preempt   EventKind = "Preempt"   // the spot machine is evicted: 30 s of notice
 	Terminate EventKind = "Terminate" // it is deleted, by a scale set for example: 5 to 15 min, if configured
@@ -33,10 +32,10 @@ type Event struct {
 	Started       bool
 	Description   string
 	Source        string   // "Platform" or "User"
-	OtherMachines []string // that it is also about
+	OtherMachines []string // other machines that it concerns
 }
 
-// metadataURL is the metadata service of every machine in a virtual network.
+// metadataURL is the metadata service of virtual machines in Azure.
 const metadataURL = "http://169.254.169.254"
 
 // The paths with their versions (Azure's pages on Scheduled Events and the Instance Metadata
@@ -46,7 +45,7 @@ const (
 	instancePath = "/metadata/instance/compute?api-version=2021-02-01"
 )
 
-// maxResponse limits an answer: a placement group has some hundred machines at most.
+// maxResponse is the maximum size of an answer. A placement group has some hundred machines.
 const maxResponse = 1 << 20
 
 // Metadata calls the machine's metadata service.
@@ -55,8 +54,9 @@ type Metadata struct {
 	machine string       // this machine's name in events; "" until it is known
 }
 
-// parseMachineName takes the machine's name from its metadata. Events name its resource, which in a
-// uniform scale set is set_0, and not the host set000000 (azure-docs#62522).
+// parseMachineName returns the machine's name in its metadata. Events contain the resource's
+// name, which is set_0 in a uniform scale set, not the host name set000000
+// (azure-docs#62522).
 func parseMachineName(b []byte) (string, error) {
 	var compute struct{ Name string }
 	if err := json.Unmarshal(b, &compute); err != nil {
@@ -68,8 +68,8 @@ func parseMachineName(b []byte) (string, error) {
 	return compute.Name, nil
 }
 
-// Events gets the pending events of this machine. The service tells each machine of an
-// availability set or placement group the events of all of them.
+// Events returns the pending events of this machine. The service returns the events of all
+// machines in an availability set or placement group.
 func (m *Metadata) Events(ctx context.Context) ([]Event, error) {
 	if m.machine == "" {
 		b, err := m.request(ctx, http.MethodGet, instancePath, nil)
@@ -87,8 +87,8 @@ func (m *Metadata) Events(ctx context.Context) ([]Event, error) {
 	return parseEvents(b, m.machine)
 }
 
-// Approve tells Azure not to wait until an event's time. The event then starts for every machine
-// that it is about.
+// Approve tells Azure not to wait until an event's time. The event then starts for all machines
+// that it concerns.
 func (m *Metadata) Approve(ctx context.Context, id string) error {
 	body, err := json.Marshal(map[string]any{"StartRequests": []map[string]string{{"EventId": id}}})
 	if err == nil {
@@ -124,7 +124,7 @@ func (m *Metadata) request(ctx context.Context, method, path string, body []byte
 	return b, nil
 }
 
-// parseEvents takes the events of a machine from the service's document.
+// parseEvents returns the events of a machine in the service's document.
 func parseEvents(b []byte, machine string) ([]Event, error) {
 	var document struct {
 		Events []struct {

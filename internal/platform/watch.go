@@ -13,15 +13,15 @@ const (
 	// poll five times a second (Azure's pages on Scheduled Events and the Instance
 	// Metadata Service).
 	pollInterval = time.Second
-	// maxPollInterval is for a metadata service that does not answer: it may be blocked, or
-	// this machine may not be in Azure.
+	// maxPollInterval is the longest pause if the metadata service does not answer: it may be
+	// blocked, or this machine may not be in Azure.
 	maxPollInterval = time.Minute
-	// firstTimeout is for the first request, which turns Scheduled Events on and may take
-	// two minutes. requestTimeout is for each later one.
+	// firstTimeout is the timeout of the first request, which turns Scheduled Events on and may
+	// take two minutes. requestTimeout is that of later ones.
 	firstTimeout   = 150 * time.Second
 	requestTimeout = 10 * time.Second
-	// startupTimeout is for WaitForMaintenance, which must not delay a machine outside Azure.
-	// If an event is pending, Scheduled Events are on and answer within milliseconds.
+	// startupTimeout is the timeout in WaitForMaintenance, which must not delay a start outside
+	// Azure. If an event is pending, Scheduled Events are on and answer within milliseconds.
 	startupTimeout = time.Second
 	// maxFailures is how many requests in a row may fail while WaitForMaintenance waits.
 	maxFailures = 30
@@ -30,12 +30,12 @@ const (
 // Watcher polls the events that Azure announces for this machine.
 type Watcher struct {
 	Metadata *Metadata
-	// Lead is how long before its time an event counts as due. An event can be announced
-	// days before, for failing hardware; it is not due until then.
+	// Lead is how long before its time an event is due. For failing hardware, an event can be
+	// announced days before.
 	Lead time.Duration
-	// OnAnnounced is called once for each event. OnDue is called when its time has come, and
-	// again if Azure moves it forward. Neither is called for an event that had started
-	// before it was first seen: this machine has booted since.
+	// OnAnnounced is called once for each event. OnDue is called when the event is due, and
+	// again if Azure makes it earlier. Neither is called for an event that had started before
+	// it was first seen, because this machine has booted since.
 	OnAnnounced func(Event)
 	OnDue       func(Event)
 	OnReachable func(error) // an error: the service does not answer; nil: it answers again
@@ -46,7 +46,7 @@ type Watcher struct {
 	answered    bool
 }
 
-// Run watches until ctx ends.
+// Run polls until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
 	w.lastSeen, w.reportedDue = map[string]Event{}, map[string]bool{}
 	for {
@@ -104,7 +104,7 @@ func (w *Watcher) handle(n Event, now time.Time) {
 	}
 }
 
-// isEarlierThan says that an event ends the machine earlier than announced before.
+// isEarlierThan says whether an event ends the machine earlier than announced before.
 func (n Event) isEarlierThan(before Event) bool {
 	if n.Started {
 		return !before.Started
@@ -112,11 +112,10 @@ func (n Event) isEarlierThan(before Event) bool {
 	return !n.NotBefore.IsZero() && n.NotBefore.Before(before.NotBefore)
 }
 
-// WaitForMaintenance waits, before anything is started, while an event that ends this machine is
-// due within lead: the service manager starts azptend again after it drained, and it would only
-// drain again, perhaps with another job. It returns when the event is over or cancelled, at once
-// if there is none or the service does not answer, and when ctx ends. It calls onWait once for each
-// event.
+// WaitForMaintenance waits while an event that ends this machine is due within lead: systemd
+// restarts azptend after it drained, and it would only drain again, perhaps with another job.
+// It returns when the event is over or cancelled, or when ctx ends, and at once if there is no
+// event or the service does not answer. It calls onWait once for each event.
 func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, onWait func(Event)) {
 	pending := map[string]bool{}
 	for failures := 0; failures < maxFailures; {
@@ -125,7 +124,7 @@ func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, o
 		cancel()
 		quiet := true
 		for _, n := range notices {
-			if !n.isDue(lead, time.Now()) || (n.Started && !pending[n.ID]) { // it is over: this machine has booted since
+			if !n.isDue(lead, time.Now()) || (n.Started && !pending[n.ID]) { // over: this machine has booted since
 				continue
 			}
 			if quiet = false; !pending[n.ID] {
@@ -147,7 +146,7 @@ func (m *Metadata) WaitForMaintenance(ctx context.Context, lead time.Duration, o
 	}
 }
 
-// isDue says that an event's time has come, or will within lead.
+// isDue says whether an event's time has come, or comes within lead.
 func (n Event) isDue(lead time.Duration, now time.Time) bool {
 	return n.Started || n.NotBefore.IsZero() || !now.Before(n.NotBefore.Add(-lead))
 }

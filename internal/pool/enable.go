@@ -11,9 +11,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// Agents lists the pool in one call, without the agents' system capabilities.
-func (p *Pool) Agents(ctx context.Context) ([]azdo.Agent, error) { return p.list(ctx, nil) }
-
 // Now is the server's clock, which dates agents and jobs.
 func (p *Pool) Now() time.Time { return p.o.Server.Now() }
 
@@ -27,12 +24,8 @@ type SwitchResult struct {
 // SetEnabled enables or disables agents. A running job goes on. Calls of each and errors are as
 // in Remove.
 func (p *Pool) SetEnabled(ctx context.Context, agents []azdo.Agent, on bool, each func(SwitchResult)) error {
-	call := p.o.Server.DisableAgent
-	if on {
-		call = p.o.Server.EnableAgent
-	}
 	return forEach(ctx, agents, func(ctx context.Context, a azdo.Agent) (SwitchResult, error) {
-		err := p.retry(ctx, func(ctx context.Context) error { return call(ctx, p.ID, a.ID) })
+		err := p.retry(ctx, func(ctx context.Context) error { return p.o.Server.SetEnabled(ctx, p.ID, a.ID, on) })
 		switch {
 		case err == nil:
 			return SwitchResult{Agent: a}, nil

@@ -14,7 +14,7 @@ func TestEnable(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := at(dead("a", disabled), dead("b"), dead("c"))
 			p := open(t, s)
-			agents, err := p.Agents(t.Context())
+			agents, err := p.Agents(t.Context(), nil)
 			if err != nil || len(agents) != 3 || !slices.Equal(s.calls, []string{"list"}) || !p.Now().Equal(noon) {
 				t.Fatalf("%v, %v, calls %v", agents, err, s.calls)
 			}
@@ -38,7 +38,7 @@ func TestEnableIsRefused(t *testing.T) {
 	s := at(dead("a"))
 	s.mishaps = []mishap{fine, denied}
 	p := open(t, s)
-	agents, err := p.Agents(t.Context())
+	agents, err := p.Agents(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,17 +26,15 @@ import (
 
 // Server is the part of Azure DevOps that this package uses. *azdo.Client implements it.
 type Server interface {
-	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
-	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
+	FindPool(ctx context.Context, ref azdo.PoolRef) (azdo.Pool, error)
 	Agents(ctx context.Context, pool int) ([]azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	ReplaceAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	RemoveAgent(ctx context.Context, pool, id int) error
 	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
-	AgentWhole(ctx context.Context, pool, id int) (azdo.Agent, error)
-	EnableAgent(ctx context.Context, pool, id int) error
-	DisableAgent(ctx context.Context, pool, id int) error
+	AgentByID(ctx context.Context, pool, id int, with azdo.Include) (azdo.Agent, error)
+	SetEnabled(ctx context.Context, pool, id int, enabled bool) error
 	EachJobRequest(ctx context.Context, pool, completed int, each func(azdo.JobRequest)) error
 	Now() time.Time // the server's clock
 }
@@ -44,8 +42,7 @@ type Server interface {
 // Options say which pool, and how patient to be.
 type Options struct {
 	Server   Server
-	Name     string
-	ID       int           // 0: look Name up
+	Pool     azdo.PoolRef
 	RetryFor time.Duration // how long a server that is away is tried again; 0: two minutes
 	// Dials is how often a server that cannot be reached is tried, while it has never
 	// answered: its address may be wrong. 0: RetryFor alone decides.
@@ -73,12 +70,12 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	if o.Hint == nil {
 		o.Hint = func(error) string { return "" }
 	}
-	p := &Pool{ID: o.ID, o: o}
-	if o.ID != 0 {
+	p := &Pool{ID: o.Pool.ID, o: o}
+	if o.Pool.ID != 0 {
 		return p, nil
 	}
 	err := p.retry(ctx, func(ctx context.Context) error {
-		found, err := o.Server.PoolByName(ctx, o.Name)
+		found, err := o.Server.FindPool(ctx, o.Pool)
 		if err != nil {
 			return err
 		}
@@ -134,9 +131,9 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 		}
 		return err
 	})
-	if azdo.IsPoolNotFound(err) {
+	if azdo.Is(err, azdo.PoolNotFound) {
 		// The pool was given by its id. This request tells which pools the identity sees.
-		if _, unseen := p.o.Server.PoolByID(ctx, p.ID); errors.Is(unseen, azdo.ErrNoPool) {
+		if _, unseen := p.o.Server.FindPool(ctx, azdo.PoolRef{ID: p.ID}); errors.Is(unseen, azdo.ErrNoPool) {
 			return unseen
 		}
 	}

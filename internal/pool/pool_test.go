@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // open opens the pool by its id, which costs no call.
 func open(t testing.TB, s *server) *pool.Pool {
 	t.Helper()
-	p, err := pool.Open(t.Context(), pool.Options{Server: s, ID: 1})
+	p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{ID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,8 @@ func TestPatience(t *testing.T) {
 		{"a server that stays away", forever, [2]time.Duration{time.Minute, 2 * time.Minute}, 503},
 		{"a server that wants to be left alone for a while", []mishap{throttled}, [2]time.Duration{3 * time.Second, 3 * time.Second}, 0},
 		{"a server that says no", []mishap{denied, fine}, [2]time.Duration{0, 0}, 403},
-		{"a moment", []mishap{broken, lostBefore}, [2]time.Duration{time.Millisecond, time.Second}, 0},
+		// The pauses are 250 and 500 ms, each up to half longer.
+		{"a moment", []mishap{broken, lostBefore}, [2]time.Duration{time.Millisecond, 1125 * time.Millisecond}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -275,15 +276,15 @@ func TestDials(t *testing.T) {
 		s := newServer()
 		away := slices.Repeat([]mishap{refused}, 5)
 		s.mishaps = away
-		if _, err := pool.Open(t.Context(), pool.Options{Server: s, Name: "default", Dials: 2}); !errors.Is(err, syscall.ECONNREFUSED) || len(s.calls) != 2 {
+		if _, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, Dials: 2}); !errors.Is(err, syscall.ECONNREFUSED) || len(s.calls) != 2 {
 			t.Errorf("never answered: %v after %d calls, want 2", err, len(s.calls))
 		}
 		s.mishaps, s.calls = append([]mishap{refused, fine}, away...), nil
-		p, err := pool.Open(t.Context(), pool.Options{Server: s, Name: "default", Dials: 2})
+		p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, Dials: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Agents(t.Context()); err != nil || len(s.calls) < 2+len(away) {
+		if _, err := p.Agents(t.Context(), nil); err != nil || len(s.calls) < 2+len(away) {
 			t.Errorf("answered before: %v after %d calls", err, len(s.calls))
 		}
 	})
@@ -297,7 +298,7 @@ func TestATokenThatIsRefusedIsNotAskedForAgain(t *testing.T) {
 				cause = refusedToken{cause}
 			}
 			calls := 0
-			_, err := pool.Open(t.Context(), pool.Options{Name: "p", Server: poolless{find: func() error {
+			_, err := pool.Open(t.Context(), pool.Options{Pool: azdo.PoolRef{Name: "p"}, Server: poolless{find: func() error {
 				if calls++; calls == 1 {
 					return &azdo.TokenError{Op: "find", Cause: cause}
 				}
@@ -316,7 +317,7 @@ type poolless struct {
 	find func() error
 }
 
-func (p poolless) PoolByName(context.Context, string) (azdo.Pool, error) {
+func (p poolless) FindPool(context.Context, azdo.PoolRef) (azdo.Pool, error) {
 	return azdo.Pool{ID: 1}, p.find()
 }
 
@@ -336,13 +337,13 @@ func TestASignalEndsTheWaiting(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	s := newServer()
-	p, err := pool.Open(t.Context(), pool.Options{Server: s, Name: "default"})
+	p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}})
 	if err != nil || p.ID != 1 || fmt.Sprint(p) != `pool "Default"` || fmt.Sprint(open(t, s)) != "pool 1" {
 		t.Errorf("%v, %v", p, err)
 	}
 	for _, found := range []azdo.Pool{{ID: 1, Name: "Azure Pipelines", IsHosted: true}, {ID: 2, Name: "vmss", Options: "elasticPool"}} {
 		s.found = found
-		_, err := pool.Open(t.Context(), pool.Options{Server: s, Name: found.Name})
+		_, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: found.Name}})
 		var closed *pool.ClosedError
 		if !errors.As(err, &closed) || !strings.Contains(err.Error(), found.Name) || closed.Hint() == "" {
 			t.Errorf("%+v: %v", found, err)

@@ -44,7 +44,7 @@ func (p *Pool) remove(ctx context.Context, r Rules, ghost Verdict) (RemoveResult
 	done := RemoveResult{Agent: ghost.Agent, Removal: Gone}
 	sent := false // a DELETE, whose answer may have been lost
 	err := p.retry(ctx, func(ctx context.Context) error {
-		now, err := p.o.Server.AgentWhole(ctx, p.ID, ghost.Agent.ID)
+		now, err := p.o.Server.AgentByID(ctx, p.ID, ghost.Agent.ID, azdo.Include{Capabilities: true, AssignedRequest: true})
 		if err != nil {
 			return err
 		}

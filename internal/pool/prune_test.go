@@ -165,7 +165,7 @@ func TestWhatTheServerRefuses(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt.err), func(t *testing.T) {
 			s := at(dead("a"))
-			p, err := pool.Open(t.Context(), pool.Options{ID: 1, Server: refusing{s, tt.err}})
+			p, err := pool.Open(t.Context(), pool.Options{Pool: azdo.PoolRef{ID: 1}, Server: refusing{s, tt.err}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,13 +194,13 @@ type counting struct {
 	now, most atomic.Int32
 }
 
-func (c *counting) AgentWhole(ctx context.Context, p, id int) (azdo.Agent, error) {
+func (c *counting) AgentByID(ctx context.Context, p, id int, with azdo.Include) (azdo.Agent, error) {
 	n := c.now.Add(1)
 	defer c.now.Add(-1)
 	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
 	}
 	time.Sleep(time.Second) // in a bubble: until everybody waits
-	return c.server.AgentWhole(ctx, p, id)
+	return c.server.AgentByID(ctx, p, id, with)
 }
 
 func TestSeveralAtATimeButFew(t *testing.T) {
@@ -210,7 +210,7 @@ func TestSeveralAtATimeButFew(t *testing.T) {
 			agents = append(agents, dead(fmt.Sprint("a", i)))
 		}
 		s := &counting{server: at(agents...)}
-		p, err := pool.Open(t.Context(), pool.Options{ID: 1, Server: s})
+		p, err := pool.Open(t.Context(), pool.Options{Pool: azdo.PoolRef{ID: 1}, Server: s})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,7 +273,7 @@ func TestPruningTwiceAtATime(t *testing.T) {
 			done := make(chan error, 2)
 			for range 2 {
 				go func() {
-					p, err := pool.Open(t.Context(), pool.Options{ID: 1, Server: s})
+					p, err := pool.Open(t.Context(), pool.Options{Pool: azdo.PoolRef{ID: 1}, Server: s})
 					if err != nil {
 						done <- err
 						return

@@ -111,12 +111,7 @@ func (s *server) withID(id int) int {
 	return slices.IndexFunc(s.agents, func(a azdo.Agent) bool { return a.ID == id })
 }
 
-func (s *server) PoolByName(ctx context.Context, _ string) (p azdo.Pool, err error) {
-	err = s.call(ctx, "pool", func() error { p = s.found; return nil })
-	return p, err
-}
-
-func (s *server) PoolByID(ctx context.Context, _ int) (p azdo.Pool, err error) {
+func (s *server) FindPool(ctx context.Context, _ azdo.PoolRef) (p azdo.Pool, err error) {
 	err = s.call(ctx, "pool", func() error { p = s.found; return nil })
 	return p, err
 }
@@ -194,7 +189,7 @@ func (s *server) EachAgent(ctx context.Context, _ int, with azdo.Include, each f
 	})
 }
 
-func (s *server) AgentWhole(ctx context.Context, _, id int) (a azdo.Agent, err error) {
+func (s *server) AgentByID(ctx context.Context, _, id int, _ azdo.Include) (a azdo.Agent, err error) {
 	err = s.call(ctx, "look again", func() error {
 		i := s.withID(id)
 		if i < 0 {
@@ -206,10 +201,7 @@ func (s *server) AgentWhole(ctx context.Context, _, id int) (a azdo.Agent, err e
 	return a, err
 }
 
-func (s *server) EnableAgent(ctx context.Context, _, id int) error  { return s.enable(ctx, id, true) }
-func (s *server) DisableAgent(ctx context.Context, _, id int) error { return s.enable(ctx, id, false) }
-
-func (s *server) enable(ctx context.Context, id int, on bool) error {
+func (s *server) SetEnabled(ctx context.Context, _, id int, on bool) error {
 	return s.call(ctx, fmt.Sprintf("enable %v", on), func() error {
 		i := s.withID(id)
 		if i < 0 {

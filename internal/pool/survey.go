@@ -52,7 +52,7 @@ func (p *Pool) SurveyWithHistory(ctx context.Context, r Rules, history int) (Sur
 			return Survey{}, err
 		}
 	}
-	agents, err := p.list(ctx, demandedNames(queue, last))
+	agents, err := p.Agents(ctx, demandedNames(queue, last))
 	if err != nil {
 		return Survey{}, err
 	}
@@ -127,8 +127,8 @@ func demandedNames(queue []azdo.JobRequest, last map[int]*azdo.JobRequest) map[s
 	return names
 }
 
-// list gets the pool's agents, with only the named system capabilities.
-func (p *Pool) list(ctx context.Context, named map[string]bool) (agents []azdo.Agent, err error) {
+// Agents lists the pool in one call, with only the named system capabilities.
+func (p *Pool) Agents(ctx context.Context, named map[string]bool) (agents []azdo.Agent, err error) {
 	with := azdo.Include{Capabilities: true, AssignedRequest: true}
 	err = p.retry(ctx, func(ctx context.Context) error {
 		agents = nil

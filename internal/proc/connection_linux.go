@@ -12,6 +12,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // FindConnection says which of several TCP connections to ours the process has: the index
@@ -72,7 +74,7 @@ func socketsBetween(ours netip.AddrPort, theirs []netip.AddrPort) (map[string]in
 	sockets := map[string]int{}
 	diag, diagErr := openSockDiag()
 	if diagErr == nil {
-		defer diag.close()
+		defer unix.Close(diag.fd)
 	}
 	for i, remote := range theirs {
 		inode, answered := "", false

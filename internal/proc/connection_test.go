@@ -97,7 +97,7 @@ var connectionScene = withInit(func(h *host, init *Init) {
 // diagSocket asks the kernel for one connection's socket.
 func diagSocket(local, remote netip.AddrPort) (inode string, answered bool) {
 	d := must(openSockDiag())
-	defer d.close()
+	defer unix.Close(d.fd)
 	return d.inode(local, remote)
 }
 
@@ -182,7 +182,7 @@ func FuzzParseStat(f *testing.F) {
 		if len(state) != 1 || state[0] < 'A' || state[0] > 'z' {
 			return
 		}
-		want := process{pid: pid, parent: parent, group: group, zombie: state == "Z" || state == "X", start: 4711}
+		want := process{identity: identity{pid: pid, start: 4711}, parent: parent, group: group, zombie: state == "Z" || state == "X"}
 		got, err := parseStat(fmt.Appendf(nil, "%d (%s) %s %d %d 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0\n", pid, comm, state, parent, group))
 		if err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)

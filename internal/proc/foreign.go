@@ -5,14 +5,12 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -129,35 +127,8 @@ func (i *Init) Find(is func(Info) bool) []Info {
 // through a pidfd, so that a later process with the same pid is not confused with it.
 type ForeignProcess struct {
 	watched
-	fd *pidfd
+	pidfd *os.File
 }
-
-// errPidReused says that another process may have the pid now.
-var errPidReused = errors.New("it has exited, and another process may have its pid")
-
-// Adopt begins to watch a process that is not a child of this one. It calls is again for
-// the process that it watches: the one that Find listed may have ended.
-func (i *Init) Adopt(pid int, is func(Info) bool) (*ForeignProcess, error) {
-	fd, err := openPidfd(pid)
-	if err != nil {
-		return nil, err
-	}
-	// The pid cannot be reused before the process has ended. So if it has not ended after
-	// the reads, they were about this process.
-	if proven := is(infoOf(pid)); !proven || fd.hasEnded() {
-		fd.close()
-		return nil, fmt.Errorf("cannot watch process %d: %w", pid, errPidReused)
-	}
-	p := &ForeignProcess{watched{pid: pid, done: make(chan struct{})}, fd}
-	go func() {
-		fd.await()
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// Signal sends sig to the process. It returns nil if the process has ended.
-func (p *ForeignProcess) Signal(sig syscall.Signal) error { return p.fd.signal(sig) }
 
 // HasDescendant says whether a program of this name runs below the process, and whether
 // another process runs below that program.
@@ -196,7 +167,6 @@ func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 	if err != nil {
 		return nil
 	}
-	type identity struct{ pid, start int }
 	roots, mine, parents := map[int]bool{}, map[identity]bool{}, map[int]int{}
 	for pid := range ended {
 		roots[pid] = true
@@ -208,11 +178,11 @@ func victimsOf(all []*ForeignProcess, known []process) (found []process) {
 		}
 	}
 	for _, q := range known {
-		mine[identity{q.pid, q.start}] = true
+		mine[q.identity] = true
 	}
 	below := map[int]bool{} // results of descends, by pid
 	for _, q := range table {
-		if !q.zombie && (mine[identity{q.pid, q.start}] || roots[q.group] || descends(q.pid, roots, parents, below)) {
+		if !q.zombie && (mine[q.identity] || roots[q.group] || descends(q.pid, roots, parents, below)) {
 			found = append(found, q)
 		}
 	}

@@ -4,20 +4,21 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// adoptOrphans makes this process the parent of orphans below it.
-func adoptOrphans() error {
-	if os.Getpid() == 1 {
-		return nil
+// prepareInit makes this process the parent of orphans below it, and keeps children from
+// inheriting descriptors that this process inherited, except the three standard streams.
+// Go's own descriptors have the flag already. Kernels before 5.11 lack the call; there the
+// descriptors stay open.
+func prepareInit() error {
+	if os.Getpid() != 1 {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("cannot become the reaper of orphans: %w", err)
+		}
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot become the reaper of orphans: %w", err)
-	}
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	return nil
 }
 
@@ -69,36 +70,4 @@ func CapabilitiesToInspect() []string {
 		}
 	}
 	return names
-}
-
-// closeInheritedOnExec keeps children from inheriting descriptors that this process
-// inherited, except the three standard streams. Go's own descriptors have the flag already.
-// Kernels before 5.11 lack the call; there the descriptors stay open.
-func closeInheritedOnExec() { _ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) }
-
-const (
-	// oomPreference is added to the OOM score of a child, which the child's processes
-	// inherit. It counts like half of the memory, so the kernel kills them before azptend,
-	// even if each of them is small.
-	oomPreference = 500
-	maxOOMScore   = 1000 // the kernel's limit
-)
-
-// preferInOOM makes the kernel kill a child before this process if memory runs out.
-func preferInOOM(pid int) error {
-	ours, err := os.ReadFile("/proc/self/oom_score_adj")
-	if err != nil {
-		return err
-	}
-	score, err := strconv.Atoi(strings.TrimSpace(string(ours)))
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.WriteString(strconv.Itoa(min(score+oomPreference, maxOOMScore)))
-	return err
 }

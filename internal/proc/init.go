@@ -33,10 +33,9 @@ type Init struct {
 // becomes the subreaper of its descendants. If that is not possible (macOS), orphans go to
 // the system's init, and KillTree only kills the child's process group.
 func NewInit() (*Init, error) {
-	if err := adoptOrphans(); err != nil {
+	if err := prepareInit(); err != nil {
 		return nil, err
 	}
-	closeInheritedOnExec()
 	i := &Init{
 		children:    map[int]*Child{},
 		forking:     map[int]bool{},

@@ -19,7 +19,7 @@ func unsupported(what string) error {
 	return fmt.Errorf("cannot %s on this system: %w", what, errors.ErrUnsupported)
 }
 
-func adoptOrphans() error { return nil }
+func prepareInit() error { return nil }
 
 // DisownOrphans does nothing here.
 func DisownOrphans() error { return nil }
@@ -30,43 +30,22 @@ func MakeUndumpable() error { return unsupported("make the process undumpable") 
 // CapabilitiesToInspect is always empty here.
 func CapabilitiesToInspect() []string { return nil }
 
-// DeafShell is always "" here.
-func DeafShell() string { return "" }
-
-func closeInheritedOnExec() {}
-
-func preferInOOM(int) error { return nil }
-
 func threadID() int { return 0 }
-
-func childrenOfThread(int) []int { return nil }
-
-func processes() ([]process, error) { return nil, unsupported("list processes") }
-
-func processOf(int, []byte) (process, error) { return process{}, unsupported("list processes") }
 
 // FindConnection always fails here.
 func (c *Child) FindConnection(netip.AddrPort, []netip.AddrPort) (int, error) {
 	return -1, unsupported("list connections")
 }
 
-// pidfd does not exist here.
-type pidfd struct{}
+// Adopt always fails here.
+func (i *Init) Adopt(int, func(Info) bool) (*ForeignProcess, error) {
+	return nil, unsupported("watch another's process")
+}
 
-func openPidfd(int) (*pidfd, error) { return nil, unsupported("watch another's process") }
-
-func (*pidfd) await()                      {}
-func (*pidfd) hasEnded() bool              { return true }
-func (*pidfd) close()                      {}
-func (*pidfd) signal(syscall.Signal) error { return nil }
-
-func inOtherMountNamespace(int) bool { return false }
+// Signal is never called: Adopt fails.
+func (p *ForeignProcess) Signal(syscall.Signal) error { return unsupported("signal a process") }
 
 func statInside(int, string) (fs.FileInfo, error) { return nil, unsupported("inspect a process") }
-
-func executable(int) string          { return "" }
-func realUser(int) int               { return -1 }
-func stringsOf(int, string) []string { return nil }
 
 // CheckRunAs fails for any user but this process's own.
 func (u *User) CheckRunAs() error {

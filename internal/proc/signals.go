@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/internal/bounded"
 )
 
 // Action is what azptend does for a signal.
@@ -167,4 +169,21 @@ func (s *Signals) Subscribe(ctx context.Context) <-chan Signal {
 		delete(s.subscribers, r)
 	}()
 	return signals
+}
+
+// EndOnSignal makes final steps end within the grace period of a signal that asks for the
+// end, also if it comes while they are carried out. It reads signals until ctx ends.
+func EndOnSignal(ctx context.Context, steps *bounded.FinalSteps, signals <-chan Signal, grace time.Duration) {
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s.AsksToEnd() {
+					steps.EndBy(s.At.Add(grace))
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 }

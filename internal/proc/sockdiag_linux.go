@@ -29,8 +29,6 @@ func openSockDiag() (sockDiag, error) {
 	return sockDiag{fd}, nil
 }
 
-func (d sockDiag) close() { unix.Close(d.fd) }
-
 // sockDiagAnswers says that the kernel has found any socket this way. A kernel without
 // tcp_diag, and gVisor, answer for each socket that it does not exist.
 var sockDiagAnswers atomic.Bool

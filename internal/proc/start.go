@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -109,6 +111,33 @@ func (i *Init) start(ctx context.Context, s Spec, files []uintptr) (*Child, erro
 	}
 	_ = s.User.Do(func() error { return preferInOOM(c.pid) }) // some kernels do not support it
 	return c, nil
+}
+
+const (
+	// oomPreference is added to the OOM score of a child, which the child's processes
+	// inherit. It counts like half of the memory, so the kernel kills them before azptend,
+	// even if each of them is small.
+	oomPreference = 500
+	maxOOMScore   = 1000 // the kernel's limit
+)
+
+// preferInOOM makes the kernel kill a child before this process if memory runs out.
+func preferInOOM(pid int) error {
+	ours, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return err
+	}
+	score, err := strconv.Atoi(strings.TrimSpace(string(ours)))
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(strconv.Itoa(min(score+oomPreference, maxOOMScore)))
+	return err
 }
 
 // leaseRetryPause is the pause between two tries to open a program on which another process

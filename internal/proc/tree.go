@@ -12,13 +12,16 @@ import (
 
 // process is one row of the system's process table.
 type process struct {
-	pid, parent, group int
-	start              int // start time in clock ticks; 0 if it is not known
-	zombie             bool
+	identity
+	parent, group int
+	zombie        bool
 }
 
-// same says whether two rows are about the same process, not about two with the same pid.
-func (p process) same(other process) bool { return p.pid == other.pid && p.start == other.start }
+// identity tells a process from a later one with the same pid.
+type identity struct {
+	pid   int
+	start int // start time in clock ticks; 0 if it is not known
+}
 
 // statBufferSize is enough for /proc/PID/stat up to the start time, with the longest
 // command.
@@ -37,7 +40,7 @@ func (p process) kill() bool {
 	}
 	defer func() { _ = target.Release() }()
 	now, err := processOf(p.pid, make([]byte, statBufferSize))
-	return err == nil && now.same(p) && target.Kill() == nil
+	return err == nil && now.identity == p.identity && target.Kill() == nil
 }
 
 // descendantsOf returns the processes in table that descend from root, without zombies and
@@ -113,12 +116,12 @@ func (c *Child) victims() []process {
 		if syscall.Kill(-c.pid, 0) != nil {
 			return nil
 		}
-		return []process{{pid: -c.pid}}
+		return []process{{identity: identity{pid: -c.pid}}}
 	}
 	reused := ended && isAlive(table, c.pid)
 	found := descendantsOf(table, os.Getpid(), c.exceptions(table))
 	for _, p := range table {
-		if p.group == c.pid && !p.zombie && !slices.ContainsFunc(found, p.same) && !reused {
+		if p.group == c.pid && !p.zombie && !reused && !slices.ContainsFunc(found, func(f process) bool { return f.identity == p.identity }) {
 			found = append(found, p)
 		}
 	}

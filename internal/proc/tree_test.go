@@ -15,9 +15,10 @@ import (
 )
 
 func TestBelow(t *testing.T) {
+	row := func(pid, parent int) process { return process{identity: identity{pid: pid}, parent: parent} }
 	table := []process{
-		{pid: 1, parent: 0}, {pid: 10, parent: 1}, {pid: 11, parent: 10}, {pid: 12, parent: 11},
-		{pid: 20, parent: 1}, {pid: 21, parent: 20, zombie: true}, {pid: 22, parent: 21}, {pid: 30, parent: 2},
+		row(1, 0), row(10, 1), row(11, 10), row(12, 11),
+		row(20, 1), {identity: identity{pid: 21}, parent: 20, zombie: true}, row(22, 21), row(30, 2),
 	}
 	for _, tt := range []struct {
 		root   int

@@ -117,6 +117,8 @@ func offMainThread(f func() error) error {
 	return <-done
 }
 
+func threadID() int { return unix.Gettid() }
+
 // onOwnThread runs f in the background, on a thread that ends with f, so that no other
 // goroutine gets a thread that f has changed.
 func onOwnThread(f func()) {

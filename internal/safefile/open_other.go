@@ -49,6 +49,9 @@ func openTrusted(path string, want fileType) (*os.File, error) {
 	return want.checkOpened(f)
 }
 
+// Owner is this process's user: Windows has no such number.
+func Owner(fs.FileInfo) int { return os.Geteuid() }
+
 // CheckOnlyRootChanges always fails on this system, on which azptend runs no agent.
 func CheckOnlyRootChanges(dir string) error {
 	return errors.New("cannot find out who can change " + dir)

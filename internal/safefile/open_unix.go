@@ -109,6 +109,9 @@ func fileMode(mode uint32) fs.FileMode {
 	return fs.ModeIrregular
 }
 
+// Owner is the user that a file belongs to.
+func Owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+
 // CheckOnlyRootChanges returns an error unless only root can change the content of a
 // directory, or replace it or a directory above it.
 func CheckOnlyRootChanges(dir string) error {

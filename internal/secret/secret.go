@@ -108,8 +108,8 @@ var IdentityVariables = []string{
 	"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD",
 }
 
-// variables contain a credential for azptend's identity or for Azure DevOps.
-var variables = append(slices.Clone(IdentityVariables),
+// Variables contain a credential for azptend's identity or for Azure DevOps.
+var Variables = append(slices.Clone(IdentityVariables),
 	"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN",
 	"SYSTEM_ACCESSTOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 	"VSTS_AGENT_INPUT_TOKEN", "VSTS_AGENT_INPUT_PASSWORD", "VSTS_AGENT_INPUT_CLIENTSECRET",
@@ -123,5 +123,5 @@ var variables = append(slices.Clone(IdentityVariables),
 // IsVariable reports whether a variable with this name contains a credential. It ignores
 // case.
 func IsVariable(name string) bool {
-	return slices.ContainsFunc(variables, func(v string) bool { return strings.EqualFold(v, name) })
+	return slices.ContainsFunc(Variables, func(v string) bool { return strings.EqualFold(v, name) })
 }

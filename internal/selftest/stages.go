@@ -57,7 +57,7 @@ func (t *tester) addSameName(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.OK() && second.ID != 0 && second.ID != t.id {
+	if a.Err == nil && second.ID != 0 && second.ID != t.id {
 		t.createdIDs = append(t.createdIDs, second.ID)
 	}
 	if a.TypeKey != "TaskAgentExistsException" { // azptend cannot recognise it
@@ -75,14 +75,14 @@ func (t *tester) patch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.record("patch-id-refused", with.OK(), summarize(with))
+	t.record("patch-id-refused", with.Err == nil, summarize(with))
 	without, shown, err := t.setEnabled(ctx, false, false)
 	if err != nil {
 		return err
 	}
-	t.record("patch-id", !without.OK(), summarize(without))
+	t.record("patch-id", without.Err != nil, summarize(without))
 	last := without
-	if with.OK() {
+	if with.Err == nil {
 		if last, shown, err = t.setEnabled(ctx, false, true); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (t *tester) patch(ctx context.Context) error {
 			return err
 		}
 	}
-	t.record("disable", last.OK() && !shown.IsEnabled(), fmt.Sprintf("%s, and %s", summarize(last), enabledText(shown)))
+	t.record("disable", last.Err == nil && !shown.IsEnabled(), fmt.Sprintf("%s, and %s", summarize(last), enabledText(shown)))
 	return nil
 }
 
@@ -120,11 +120,11 @@ func (t *tester) writeCapabilities(ctx context.Context) error {
 			t.setRow(c.id, Unknown, summarize(a))
 			return nil
 		}
-		if c.ok && !a.OK() && t.rows["post-capabilities"].Verdict == Covered { // then the owner tag cannot be written at all
+		if c.ok && a.Err != nil && t.rows["post-capabilities"].Verdict == Covered { // then the owner tag cannot be written at all
 			t.setRow(c.id, NotCovered, summarize(a))
 			continue
 		}
-		t.record(c.id, a.OK() == c.ok, summarize(a))
+		t.record(c.id, a.Err == nil == c.ok, summarize(a))
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (t *tester) put(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !a.OK() {
+	if a.Err != nil {
 		t.setRow("put-capabilities", Unknown, summarize(a))
 		t.setRow("put-enabled", Unknown, summarize(a))
 		return nil
@@ -160,7 +160,7 @@ func (t *tester) replaceAgent(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case !a.OK():
+	case a.Err != nil:
 		t.record("remove", false, summarize(a))
 		return a.Err
 	}
@@ -169,21 +169,21 @@ func (t *tester) replaceAgent(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case !a.OK():
+	case a.Err != nil:
 		return a.Err
 	}
 	if err := t.checkAdded(a, made); err != nil || t.rows["post-capabilities"].Verdict == AsExpected {
 		return err
 	}
 	a, err = t.writeOwnerTags(ctx, preview)
-	t.untagged = !a.OK()
+	t.untagged = a.Err != nil
 	return err
 }
 
 func (t *tester) putAgent(ctx context.Context, on *bool, marks map[string]string) (azdo.RawResponse, error) {
 	var made azdo.Agent
 	a, err := t.request(ctx, "replace the throw-away agent", http.MethodPut, t.path(), t.agentBody(on, marks), &made)
-	if err == nil && a.OK() && made.Authorization != nil && made.Authorization.ClientID != "" && made.Authorization.AuthorizationURL != "" {
+	if err == nil && a.Err == nil && made.Authorization != nil && made.Authorization.ClientID != "" && made.Authorization.AuthorizationURL != "" {
 		t.auth = *made.Authorization
 	}
 	return a, err
@@ -291,7 +291,7 @@ func (t *tester) putOnline(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case !a.OK():
+	case a.Err != nil:
 		t.setRow("put-session", Unknown, summarize(a))
 	default:
 		t.recordRead("put-session", shown.Online(), "it is "+shown.Status)
@@ -308,8 +308,8 @@ func (t *tester) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.record("remove", a.OK(), summarize(a))
-	if !a.OK() {
+	t.record("remove", a.Err == nil, summarize(a))
+	if a.Err != nil {
 		return nil
 	}
 	t.record("delete-status", a.Status == http.StatusNoContent, summarize(a))
@@ -339,7 +339,7 @@ func (t *tester) pollRemoved(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	t.record("session-after-delete", !a.OK(), summarize(a))
+	t.record("session-after-delete", a.Err != nil, summarize(a))
 	t.record("removed-agent", a.Status == http.StatusNotFound, summarize(a))
 	return nil
 }

@@ -211,7 +211,7 @@ func (t *tester) add(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case a.OK():
+		case a.Err == nil:
 			if length == maxName {
 				t.record("name-length", true, summarize(a))
 			}

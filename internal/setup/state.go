@@ -75,8 +75,7 @@ type Users interface {
 type Server interface {
 	WhoAmI(ctx context.Context) (azdo.User, error)
 	Pools(ctx context.Context) ([]azdo.Pool, error)
-	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
-	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
+	FindPool(ctx context.Context, ref azdo.PoolRef) (azdo.Pool, error)
 	AddPool(ctx context.Context, name string) (azdo.Pool, error)
 	SetAutoUpdate(ctx context.Context, pool int, on bool) error
 	PoolRoles(ctx context.Context) ([]azdo.Role, error)
@@ -141,12 +140,8 @@ func (p Organization) readDetails(ctx context.Context, w Spec, s *State) (err er
 	return err
 }
 
-func (p Organization) readPool(ctx context.Context, w Spec) (found azdo.Pool, err error) {
-	if w.PoolID != 0 {
-		found, err = p.Server.PoolByID(ctx, w.PoolID)
-	} else {
-		found, err = p.Server.PoolByName(ctx, w.Pool)
-	}
+func (p Organization) readPool(ctx context.Context, w Spec) (azdo.Pool, error) {
+	found, err := p.Server.FindPool(ctx, azdo.PoolRef{ID: w.PoolID, Name: w.Pool})
 	switch {
 	case !errors.Is(err, azdo.ErrNoPool):
 		return found, err
@@ -208,7 +203,7 @@ func roleOf(key string, list []azdo.RoleAssignment) RoleState {
 	for _, a := range list {
 		switch {
 		case !strings.EqualFold(a.Identity.ID, key):
-		case a.Inherited():
+		case strings.EqualFold(a.Access, "inherited"):
 			g.Inherited = a.Role
 		default:
 			g.Assigned = a.Role

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
@@ -35,7 +36,7 @@ func (r *runner) startCall(a lifecycle.StartCall) {
 		call = r.launch()
 	case lifecycle.Disable:
 		call = func(ctx context.Context) message {
-			return message{event: lifecycle.DisableResult{Result: resultOf(server.DisableAgent(ctx, poolID, id))}}
+			return message{event: lifecycle.DisableResult{Result: resultOf(server.SetEnabled(ctx, poolID, id, false))}}
 		}
 	case lifecycle.Inspect:
 		if call = r.inspect(id); r.o.Handoff != nil {
@@ -64,7 +65,7 @@ func (r *runner) inspect(id int) func(context.Context) message {
 	return func(ctx context.Context) message {
 		e := lifecycle.InspectResult{Result: lifecycle.Result{Outcome: lifecycle.NotFound}}
 		if id != 0 {
-			a, err := r.o.Server.AgentWithRequest(ctx, poolID, id)
+			a, err := r.o.Server.AgentByID(ctx, poolID, id, azdo.Include{AssignedRequest: true})
 			e = lifecycle.InspectResult{Result: resultOf(err), Assigned: a.AssignedRequest != nil}
 		}
 		if listener != nil {
@@ -92,7 +93,7 @@ func (r *runner) inspectLocally() func(context.Context) message {
 		if started == nil { // a listener of a previous run
 			return message{event: e}
 		}
-		if started.JobsReceived() <= jobs {
+		if started.Perf.Counts().Jobs <= jobs {
 			return message{event: e, apply: func(r *runner) { r.jobPendingSince = time.Time{} }}
 		}
 		// Do not wait longer than jobStartTimeout: a job can increase that counter.
@@ -137,10 +138,4 @@ func (r *runner) scanForWorker() {
 	r.goBackground(func(ctx context.Context) {
 		r.post(message{from: listener, event: lifecycle.WorkerScanned{Worker: workerOf(ctx, listener)}})
 	})
-}
-
-// inTime calls f, which uses files, and returns when it has ended or ctx is done.
-func inTime(ctx context.Context, f func() error) error {
-	_, err := bounded.Call(ctx, func() (struct{}, error) { return struct{}{}, f() }, nil)
-	return err
 }

@@ -120,7 +120,7 @@ func (r *runner) snapshot() Snapshot {
 	s := r.state
 	pool := r.pool.Name
 	if pool == "" {
-		pool = r.o.PoolName
+		pool = r.o.Pool.Name
 	}
 	r.o.handle.mu.Lock()
 	defer r.o.handle.mu.Unlock()

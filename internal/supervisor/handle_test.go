@@ -192,8 +192,8 @@ func TestStuckLoop(t *testing.T) {
 
 // stepOrder is an observer that records the order of the events.
 type stepOrder struct {
-	nopObserver
-	events []string
+	Observer // nil: Ready is not called
+	events   []string
 }
 
 func (o *stepOrder) Stepped(_, _ lifecycle.State, e lifecycle.Event) {

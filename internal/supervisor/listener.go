@@ -2,10 +2,13 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
 )
@@ -17,7 +20,7 @@ func (r *runner) launch() func(context.Context) message {
 	r.wroteFiles = true // at least in part, soon
 	if r.o.Policy.RegisterOnly {
 		return func(ctx context.Context) message {
-			return message{event: lifecycle.LaunchResult{Result: resultOf(inTime(ctx, func() error { return writeFiles("") }))}}
+			return message{event: lifecycle.LaunchResult{Result: resultOf(bounded.Do(ctx, func() error { return writeFiles("") }))}}
 		}
 	}
 	return func(ctx context.Context) message {
@@ -103,7 +106,7 @@ func (r *runner) fileWriter() func(notifications string) error {
 	}
 }
 
-var errIncomplete = &permanentError{why: "the server's answer to the registration lacks the agent's client id or its authorization URL"}
+var errIncomplete = &permanentError{error: errors.New("the server's answer to the registration lacks the agent's client id or its authorization URL")}
 
 // watch posts the events of a listener, until it has exited.
 func (r *runner) watch(l *mslistener.Listener) {
@@ -145,7 +148,7 @@ func (r *runner) waitForReady(alive context.Context, l *mslistener.Listener, poo
 	})
 	if r.o.Server != nil {
 		r.goBackground(func(context.Context) {
-			if r.waitForOnline(ctx, poolID, id, l.Conflict()) {
+			if r.waitForOnline(ctx, poolID, id, l.Conflict) {
 				first <- "server"
 			}
 		})
@@ -191,7 +194,7 @@ func (r *runner) waitForOnline(ctx context.Context, poolID, id int, conflict <-c
 			timer.Stop()
 			return false
 		}
-		if a, err := r.o.Server.AgentWithRequest(ctx, poolID, id); err == nil && a.Online() {
+		if a, err := r.o.Server.AgentByID(ctx, poolID, id, azdo.Include{AssignedRequest: true}); err == nil && a.Online() {
 			return true
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // lookUp finds the agent that has our name, and its owner.
 func (r *runner) lookUp() func(context.Context) message {
-	poolID, instance, evidence, home := r.pool.ID, r.instance, r.evidence, r.home()
+	poolID, instance, evidence, home := r.pool.ID, r.instance, r.evidence, r.home
 	return func(ctx context.Context) message {
 		found, exists, err := r.o.Server.AgentByName(ctx, poolID, r.o.Name)
 		e := lifecycle.LookUpResult{Result: resultOf(err), Owner: lifecycle.NoAgent, AgentID: found.ID, Online: found.Online()}

@@ -147,7 +147,7 @@ func (r *runner) lockAndCheckDir(ctx context.Context, p *preparation) (err error
 		}
 	}
 	r.waitForPreviousUpdate(ctx)
-	if err = r.o.Dir.MakeWork(r.o.WorkFolder); err != nil {
+	if err = r.o.Dir.PrepareWork(r.o.WorkFolder, true); err != nil {
 		return err
 	}
 	if err = r.o.Dir.AsUser(func() error { return r.o.Dir.Check(r.o.WorkFolder) }); err == nil {
@@ -172,11 +172,7 @@ func (r *runner) findPool(ctx context.Context, p *preparation) error {
 	ctx, done := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer done()
 	var err error
-	if r.o.PoolID != 0 {
-		p.pool, err = r.o.Server.PoolByID(ctx, r.o.PoolID)
-	} else {
-		p.pool, err = r.o.Server.PoolByName(ctx, r.o.PoolName)
-	}
+	p.pool, err = r.o.Server.FindPool(ctx, r.o.Pool)
 	p.times.pool = time.Since(begun)
 	if err != nil {
 		return err
@@ -190,14 +186,15 @@ func checkSelfHosted(p azdo.Pool) error {
 	if why == "" {
 		return nil
 	}
-	return &permanentError{fmt.Sprintf("cannot add an agent to pool %q: %s", p.Name, why),
+	return &permanentError{fmt.Errorf("cannot add an agent to pool %q: %s", p.Name, why),
 		"create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"}
 }
 
 // permanentError is an error that a retry does not fix.
-type permanentError struct{ why, hint string }
-
-func (e *permanentError) Error() string { return e.why }
+type permanentError struct {
+	error
+	hint string
+}
 
 // Hint is what to do about it.
 func (e *permanentError) Hint() string { return e.hint }

@@ -89,7 +89,7 @@ func (c *presenceChecker) missing(ctx context.Context, pool int, members []*memb
 	ctx, done := context.WithTimeout(ctx, presenceTimeout)
 	defer done()
 	if len(members) == 1 {
-		_, err := c.server.AgentWithRequest(ctx, pool, members[0].agent)
+		_, err := c.server.AgentByID(ctx, pool, members[0].agent, azdo.Include{AssignedRequest: true})
 		if azdo.ClassOf(err) == azdo.NotFound {
 			return members, nil
 		}

@@ -31,7 +31,7 @@ func (p *pools) call(what string) error {
 	return p.err
 }
 
-func (p *pools) AgentWithRequest(_ context.Context, pool, id int) (azdo.Agent, error) {
+func (p *pools) AgentByID(_ context.Context, pool, id int, _ azdo.Include) (azdo.Agent, error) {
 	err := p.call(fmt.Sprintf("GET %d:%d", pool, id))
 	p.mu.Lock()
 	defer p.mu.Unlock()

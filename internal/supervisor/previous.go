@@ -183,7 +183,7 @@ type evidence struct {
 
 // findEvidence reads the directory, which this run has locked.
 func (r *runner) findEvidence() (e evidence, err error) {
-	e.home = r.home()
+	e.home = r.home
 	err = r.o.Dir.AsUser(func() (err error) {
 		e.settings, e.hasSettings, err = r.o.Dir.Registration()
 		e.record, e.hasRecord = r.o.Dir.Owner()
@@ -231,7 +231,7 @@ func (r *runner) findPreviousInPool(ctx context.Context, pool azdo.Pool, e evide
 	if e.hasSettings {
 		was = poolOf(e.settings.PoolID, e.settings.PoolName)
 		a, err = lookTwice(func() (azdo.Agent, error) {
-			return r.o.Server.AgentWithCapabilities(ctx, was.ID, e.settings.AgentID)
+			return r.o.Server.AgentByID(ctx, was.ID, e.settings.AgentID, azdo.Include{Capabilities: true})
 		})
 		switch ours := e.proves(was.ID, a) || (e.isFromBefore(was.ID, a) && !a.Online()); {
 		case err == nil && ours, err != nil && !isHidden(err):

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
@@ -20,7 +21,7 @@ import (
 // azptend did not start, and on a volume without locks for one in another container, whose
 // azptend may still run.
 func (r *runner) findListeners() (pids []int, err error) {
-	for _, f := range r.findProcesses(r.isListener) {
+	for _, f := range r.findProcesses(mslistener.IsListener) {
 		if !f.startedByAzptend {
 			return nil, r.o.Dir.OccupiedError(f.Pid, "an agent's listener that azptend did not start", f.elsewhere)
 		}
@@ -31,10 +32,6 @@ func (r *runner) findListeners() (pids []int, err error) {
 	}
 	return pids, nil
 }
-
-func (r *runner) isListener(p proc.Info) bool { return mslistener.IsListener(r.o.Dir, p) }
-
-func (r *runner) isOrphan(p proc.Info) bool { return mslistener.IsOrphan(r.o.Dir, p) }
 
 // adoptListener watches the listener of a previous run. If there is none, it kills the
 // processes that the run's jobs left. An agent has one session, so of several listeners it
@@ -48,7 +45,7 @@ func (r *runner) adoptListener(ctx context.Context, pids []int, p *previousRun) 
 		r.log.Warn("Killed a surplus listener in the agent's directory: an agent needs only one", "pid", l.Pid(), "processes", n)
 	}
 	for _, pid := range pids {
-		listener, err := r.watchProcess(pid, r.isListener)
+		listener, err := r.watchProcess(pid, mslistener.IsListener)
 		if err != nil {
 			r.log.Warn("Cannot watch a listener of a previous run: it may have just exited", "pid", pid, "error", err)
 			continue
@@ -82,10 +79,10 @@ const (
 func (r *runner) killOrphans(ctx context.Context) {
 	var pids []int
 	killed := 0
-	for some := range slices.Chunk(r.findProcesses(r.isOrphan), orphansAtOnce) {
+	for some := range slices.Chunk(r.findProcesses(mslistener.IsOrphan), orphansAtOnce) {
 		var watched []mslistener.Process
 		for _, f := range some {
-			if p, err := r.watchProcess(f.Pid, r.isOrphan); err == nil {
+			if p, err := r.watchProcess(f.Pid, mslistener.IsOrphan); err == nil {
 				watched, pids = append(watched, p), append(pids, f.Pid)
 			}
 		}
@@ -107,15 +104,14 @@ const updateWithListenerTimeout = 5 * time.Second
 // waitForPreviousUpdate waits for the script that updates a listener of a previous run,
 // because it moves the listener's directory.
 func (r *runner) waitForPreviousUpdate(ctx context.Context) {
-	isScript := func(p proc.Info) bool { return mslistener.IsUpdateScript(r.o.Dir, p) }
 	timeout := updateTimeout
-	if len(r.findProcesses(r.isListener)) > 0 {
+	if len(r.findProcesses(mslistener.IsListener)) > 0 {
 		timeout = updateWithListenerTimeout
 	}
 	ctx, done := context.WithTimeout(ctx, timeout)
 	defer done()
-	for _, f := range r.findProcesses(isScript) {
-		p, err := r.watchProcess(f.Pid, isScript)
+	for _, f := range r.findProcesses(mslistener.IsUpdateScript) {
+		p, err := r.watchProcess(f.Pid, mslistener.IsUpdateScript)
 		if err != nil {
 			continue
 		}
@@ -139,16 +135,17 @@ type candidate struct {
 	startedByAzptend bool // or descends from a listener that azptend started
 }
 
-// findProcesses scans with azptend's rights, and again with those of the user that jobs run
-// as: root without CAP_SYS_PTRACE cannot see which program another user's process runs. If
-// a process cannot be inspected in time, the scan stops there.
-func (r *runner) findProcesses(is func(proc.Info) bool) []candidate {
+// findProcesses finds processes of this directory. It scans with azptend's rights, and
+// again with those of the user that jobs run as: root without CAP_SYS_PTRACE cannot see
+// which program another user's process runs. If a process cannot be inspected in time, the
+// scan stops there.
+func (r *runner) findProcesses(is func(agentdir.Dir, proc.Info) bool) []candidate {
 	var mu sync.Mutex
 	var found []candidate
 	scan := func() {
 		r.o.Processes.Find(func(p proc.Info) bool {
-			if r.mayBeOurs(p) && is(p) {
-				c := candidate{p.Pid, p.OtherMountNamespace(), mslistener.StartedByAzptend(p)}
+			if r.mayBeOurs(p) && is(r.o.Dir, p) {
+				c := candidate{p.Pid, p.OtherMountNamespace(), mslistener.PerfDir(p) != ""}
 				mu.Lock()
 				defer mu.Unlock()
 				found = append(found, c)
@@ -178,15 +175,15 @@ func (r *runner) mayBeOurs(p proc.Info) bool {
 
 // watchProcess watches a process if "is" still accepts it: the process that was found may
 // have exited, and the kernel may have reused its pid.
-func (r *runner) watchProcess(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
+func (r *runner) watchProcess(pid int, is func(agentdir.Dir, proc.Info) bool) (mslistener.Process, error) {
 	ctx, done := context.WithTimeoutCause(context.Background(), processScanTimeout,
 		fmt.Errorf("cannot inspect process %d: it did not respond within %v", pid, processScanTimeout))
 	defer done()
 	return bounded.Call(ctx, func() (mslistener.Process, error) {
-		is := func(p proc.Info) bool { return r.mayBeOurs(p) && is(p) }
-		p, err := r.o.Processes.Adopt(pid, is)
+		still := func(p proc.Info) bool { return r.mayBeOurs(p) && is(r.o.Dir, p) }
+		p, err := r.o.Processes.Adopt(pid, still)
 		if user := r.o.Dir.User; err != nil && user != nil {
-			err = user.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, is); return err })
+			err = user.Do(func() (err error) { p, err = r.o.Processes.Adopt(pid, still); return err })
 		}
 		return p, err
 	}, nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -26,7 +27,7 @@ func (r *runner) register() func(context.Context) message {
 	r.hasRecord = true // soon
 	record := agentdir.OwnerRecord{
 		AgentName: r.o.Name, PoolID: r.pool.ID, PoolName: r.pool.Name, ServerURL: r.o.URL,
-		Instance: instance, Key: ownerKey, Home: r.home(), HandedOver: r.o.Policy.RegisterOnly,
+		Instance: instance, Key: ownerKey, Home: r.home, HandedOver: r.o.Policy.RegisterOnly,
 	}
 	dir, poolID := r.o.Dir, r.pool.ID
 	return func(ctx context.Context) message {
@@ -38,7 +39,7 @@ func (r *runner) register() func(context.Context) message {
 		}
 		// Write the record before the POST: if the answer is lost, or azptend is killed, it
 		// proves that the agent is ours.
-		if err := inTime(ctx, func() error { return dir.AsUser(func() error { return dir.WriteOwner(record) }) }); err != nil {
+		if err := bounded.Do(ctx, func() error { return dir.AsUser(func() error { return dir.WriteOwner(record) }) }); err != nil {
 			return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 		}
 		exponent, modulus := agentdir.PublicKey(key)
@@ -65,7 +66,7 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	maps.Copy(user, r.o.Capabilities)
 	user[agentdir.TagInstance] = instance
 	user[agentdir.TagOwner] = agentdir.OwnerTag(ownerKey)
-	user[agentdir.TagHost] = r.home()
+	user[agentdir.TagHost] = r.home
 	user[agentdir.TagKind] = agentdir.KindAgent
 	if r.o.Policy.RegisterOnly {
 		user[agentdir.TagRemoval] = agentdir.RemovalByKeeper
@@ -80,10 +81,6 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 		UserCapabilities:   user,
 	}
 }
-
-// home is the value of TagHost. It includes the directory, because a machine can have
-// agents in several directories.
-func (r *runner) home() string { return r.o.HostName + ":" + r.o.Dir.Root }
 
 // hasCredentials reports whether an answer has what the listener needs to log on.
 func hasCredentials(a azdo.Agent) bool {
@@ -107,7 +104,7 @@ func (r *runner) confirmTags() {
 	r.goBackground(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 		defer cancel()
-		a, err := r.o.Server.AgentWithCapabilities(ctx, poolID, id)
+		a, err := r.o.Server.AgentByID(ctx, poolID, id, azdo.Include{Capabilities: true})
 		if err != nil {
 			r.log.Debug("Cannot read the agent's owner tags back", "agent_id", id, "error", err)
 			return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -52,10 +55,12 @@ func (r *runner) reportReady(source string) {
 		"token_ms", ms(t.token), "pool_ms", ms(t.pool), "key_ms", ms(t.key),
 		"directory_ms", ms(t.dir), "register_ms", ms(t.register), "launch_ms", ms(t.launch),
 		"session_ms", ms(session), "to_launch_ms", ms(t.launched.Sub(t.started)), "total_ms", ms(total))
-	r.o.Observer.Ready(map[string]time.Duration{
-		"token": t.token, "pool": t.pool, "key": t.key, "folder": t.dir, "register": t.register, "launch": t.launch,
-		"session": session, "total": total,
-	})
+	if r.o.Observer != nil {
+		r.o.Observer.Ready(map[string]time.Duration{
+			"token": t.token, "pool": t.pool, "key": t.key, "folder": t.dir, "register": t.register, "launch": t.launch,
+			"session": session, "total": total,
+		})
+	}
 	r.sessionWaitReported = false
 	r.times = times{drainRequested: t.drainRequested} // another start is measured by itself
 }
@@ -63,16 +68,16 @@ func (r *runner) reportReady(source string) {
 // nextInterrupt is what the next SIGINT does, by the number of earlier ones.
 var nextInterrupt = []string{1: "cancel a running job", 2: "kill the job", 3: "exit at once, whatever the server answers"}
 
-// report logs what a step changed.
-func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
-	if answer, is := e.(interface{ Answer() lifecycle.Result }); is {
+// report logs what a step changed. Actions are what follows from it.
+func (r *runner) report(before, after lifecycle.State, e lifecycle.Event, actions []lifecycle.Action) {
+	if answer, is := e.(interface{ Answer() lifecycle.Result }); is && !isFinalError(answer.Answer().Err, actions) {
 		r.reportAnswer(answer.Answer(), after)
 	}
 	if before.Reason == "" && after.Reason != "" {
 		r.times.drainRequested = time.Now()
 		r.log.Info("Draining", "reason", after.Reason, "phase", before.Phase, "job", after.Job)
 	}
-	switch b, until := after.Budget(), after.Deadline().UTC().Format(time.RFC3339); {
+	switch b, until := after.Budget, after.Deadline().UTC().Format(time.RFC3339); {
 	case before.Deadline() == after.Deadline():
 	case before.Deadline().IsZero():
 		r.log.Info("The grace period has started", "until", until, "drain", b.Drain.String(), "stop", b.Stop.String(), "remove", b.Remove.String())
@@ -90,7 +95,7 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	}
 	switch e := e.(type) {
 	case lifecycle.UserInterrupt:
-		if count := after.Interrupts(); count > before.Interrupts() && count < len(nextInterrupt) {
+		if count := after.Interrupts; count > before.Interrupts && count < len(nextInterrupt) {
 			r.log.Info("Send SIGINT (Ctrl-C) again to " + nextInterrupt[count])
 		}
 	case lifecycle.LookUpResult:
@@ -120,6 +125,15 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	if before.Phase != after.Phase {
 		r.log.Debug("Entered a phase", "phase", after.Phase, "from", before.Phase)
 	}
+}
+
+// isFinalError says that the run fails with this error, which is then reported once, with
+// the exit code.
+func isFinalError(err error, actions []lifecycle.Action) bool {
+	return err != nil && slices.ContainsFunc(actions, func(a lifecycle.Action) bool {
+		end, is := a.(lifecycle.Finish)
+		return is && exitcode.OfRun(end.End) != 0 && errors.Is(end.Err, err)
+	})
 }
 
 // reportNameWait logs which agent has the name that azptend waits for: once, not at each
@@ -166,11 +180,7 @@ func (r *runner) reportAnswer(res lifecycle.Result, after lifecycle.State) {
 			r.log.Warn("Waiting for the agent's directory", "name_wait", r.o.Policy.NameWait.String(), "error", res.Err)
 		}
 	default:
-		args := []any{"outcome", res.Outcome, "error", res.Err}
-		if after.Phase != lifecycle.Gone { // at the end of a run, the last line has the hint
-			args = r.withHint(args, res.Err)
-		}
-		r.log.Warn("Azure DevOps refused a request", args...)
+		r.log.Warn("Azure DevOps refused a request", r.withHint([]any{"outcome", res.Outcome, "error", res.Err}, res.Err)...)
 	}
 }
 
@@ -210,34 +220,65 @@ func invokeAgents(url string) string {
 	return fmt.Sprintf("az devops invoke --org %s --area distributedtask --resource agents --route-parameters", url)
 }
 
-// ErrNotStarted is why the agent of a previous run was not removed: this run ended first.
-var ErrNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+// LeftAgents returns those of the directories in which a killed run may have left its
+// agent.
+func LeftAgents(dirs []agentdir.Dir) (left []agentdir.Dir) {
+	for _, d := range dirs {
+		_ = d.AsUser(func() error {
+			if d.MayHaveLeftAgent() {
+				left = append(left, d)
+			}
+			return nil
+		})
+	}
+	return left
+}
 
-// ReportLeftAgent logs the agent that a killed run left, according to the files in its
+// reportLeftTimeout bounds ReportLeftAgents: a file system may not respond.
+const reportLeftTimeout = time.Second
+
+// ReportLeftAgents logs the agents that killed runs left in these directories. It is for a
+// run that ends before it has looked for them.
+func ReportLeftAgents(dirs []agentdir.Dir, url string, log *slog.Logger) {
+	ended := bounded.Within(reportLeftTimeout, func() {
+		for _, d := range LeftAgents(dirs) {
+			reportLeftAgent(d, url, log)
+		}
+	})
+	if !ended {
+		log.Warn("Cannot check what a previous run left in the agent's directory: its file system does not respond", "directory", dirs[0].Root)
+	}
+}
+
+// errNotStarted is why the agent of a previous run was not removed: this run ended first.
+var errNotStarted = errors.New("azptend ends before it has looked for the agent of a previous run")
+
+// reportLeftAgent logs the agent that a killed run left, according to the files in its
 // directory. If another azptend uses the directory, the files are of its running agent, and
 // nothing is logged.
-func ReportLeftAgent(dir agentdir.Dir, url string, why error, log *slog.Logger) {
+func reportLeftAgent(dir agentdir.Dir, url string, log *slog.Logger) {
 	_ = dir.AsUser(func() error {
 		if dir.UsedByAnother() {
 			return nil
 		}
 		if was, found, err := dir.Registration(); err == nil && found {
-			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, why, log)
+			registrationRef{azdo.Pool{ID: was.PoolID, Name: was.PoolName}, was.AgentName}.reportAbandoned(was.AgentID, url, errNotStarted, log)
 		} else if record, found := dir.Owner(); found {
-			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, why, log)
+			registrationRef{azdo.Pool{ID: record.PoolID, Name: record.PoolName}, record.AgentName}.reportAbandoned(0, url, errNotStarted, log)
 		}
 		return nil
 	})
 }
 
-// reportEnd logs the last line of a run.
+// reportEnd logs the last line of a run. Its error is for who called Run to report. That
+// of several agents gets one error of them all, so each has its own in its line.
 func (r *runner) reportEnd(end End) {
 	level := slog.LevelInfo
 	if end.Code != 0 {
 		level = slog.LevelError
 	}
 	args := []any{"exit_code", end.Code, "reason", end.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
-	if end.Code != 0 && end.Err != nil {
+	if end.Code != 0 && end.Err != nil && r.o.shared {
 		args = append(args, "error", end.Err)
 	}
 	if !r.times.drainRequested.IsZero() {

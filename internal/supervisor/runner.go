@@ -22,8 +22,11 @@ type runner struct {
 	o       Options
 	sources mslistener.Sources
 	log     *slog.Logger
-	state   lifecycle.State
-	final   *lifecycle.Finish
+	// home is the value of TagHost. It includes the directory, because a machine can have
+	// agents in several directories.
+	home  string
+	state lifecycle.State
+	final *lifecycle.Finish
 
 	signals     <-chan proc.Signal
 	interrupted bool          // a SIGINT has arrived
@@ -83,14 +86,11 @@ func run(o Options, sources mslistener.Sources, signals <-chan proc.Signal) End 
 	if o.Hint == nil {
 		o.Hint = func(error) string { return "" }
 	}
-	if o.Observer == nil {
-		o.Observer = nopObserver{}
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &runner{
 		o: o, sources: sources, log: o.Log, state: lifecycle.New(o.Policy), signals: signals,
 		messages: make(chan message), ctx: ctx, cancel: cancel, cancelCall: func(error) {},
-		times: times{started: o.ProcessStarted},
+		home: o.HostName + ":" + o.Dir.Root, times: times{started: o.ProcessStarted},
 	}
 	r.advance(lifecycle.Step, lifecycle.Begin{PreviousAgentID: r.findPreviousAgent()})
 	for r.final == nil {
@@ -233,8 +233,10 @@ func (r *runner) advance(change func(lifecycle.State, lifecycle.Event, time.Time
 	before := r.state
 	after, actions := change(before, e, time.Now())
 	r.state = after
-	r.report(before, after, e)
-	r.o.Observer.Stepped(before, after, e)
+	r.report(before, after, e, actions)
+	if r.o.Observer != nil {
+		r.o.Observer.Stepped(before, after, e)
+	}
 	r.o.handle.notePhase(before.Phase, after.Phase)
 	for _, a := range actions {
 		switch a := a.(type) {
@@ -293,7 +295,9 @@ func (r *runner) finish() End {
 	r.cancel()
 	steps := &bounded.FinalSteps{Log: r.log, Least: minFinalStep}
 	steps.EndBy(r.state.Deadline())
-	defer r.endSooner(steps)()
+	ctx, done := context.WithCancel(context.Background())
+	defer done()
+	proc.EndOnSignal(ctx, steps, r.signals, r.o.Policy.Grace)
 	unused := steps.Do("ending background work", finalStepTimeout, r.background.Wait)
 	if r.listener != nil {
 		steps.Do("killing processes that jobs left running", killTimeout, r.killRemaining)
@@ -308,31 +312,12 @@ func (r *runner) finish() End {
 		steps.Do("unlocking the agent's directory", finalStepTimeout, r.release)
 	}
 	if r.previousUnchecked && r.o.Handoff == nil && r.state.Registration != lifecycle.Abandoned && r.final.End.Outcome != lifecycle.DirInUse {
-		steps.Do("naming the agent of a previous run", finalStepTimeout, func() { ReportLeftAgent(r.o.Dir, r.o.URL, ErrNotStarted, r.log) })
+		steps.Do("naming the agent of a previous run", finalStepTimeout, func() { reportLeftAgent(r.o.Dir, r.o.URL, r.log) })
 	}
 	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
 	r.reportEnd(end)
 	r.o.handle.finish(r.snapshot(), end)
 	return end
-}
-
-// endSooner shortens the final steps when a signal starts the grace period now, until
-// done is called.
-func (r *runner) endSooner(steps *bounded.FinalSteps) (done func()) {
-	ctx, done := context.WithCancel(context.Background())
-	go func() {
-		for {
-			select {
-			case s := <-r.signals:
-				if s.AsksToEnd() {
-					steps.EndBy(s.At.Add(r.o.Policy.Grace))
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return done
 }
 
 // killRemaining kills the listener and the processes that its jobs left.

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -128,7 +129,7 @@ func newStage(t *testing.T, f agentdir.Dir) *stage {
 		agents: map[int]*azdo.Agent{}, next: 7, faults: map[string][]fault{}, updateEnded: make(chan struct{}),
 	}
 	s.o = Options{
-		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", PoolName: "Default", Name: "agent-1", HostName: "host",
+		ProcessStarted: time.Now(), URL: "https://dev.azure.com/org", Pool: azdo.PoolRef{Name: "Default"}, Name: "agent-1", HostName: "host",
 		WorkFolder: "_work", Dir: f, handle: newHandle(), Policy: lifecycle.Policy{Grace: 100 * time.Second, NameWait: time.Minute},
 		Server: s, Processes: s, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -301,13 +302,11 @@ var errNoAgent = &azdo.Error{Status: http.StatusNotFound, TypeKey: "TaskAgentNot
 
 func (s *stage) Authorize(context.Context) error { return nil }
 
-func (s *stage) PoolByName(ctx context.Context, name string) (p azdo.Pool, err error) {
-	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: 1, Name: name}; return nil })
-	return p, err
-}
-
-func (s *stage) PoolByID(ctx context.Context, id int) (p azdo.Pool, err error) {
-	err = s.call(ctx, "pool", func() error { p = azdo.Pool{ID: id, Name: "by id"}; return nil })
+func (s *stage) FindPool(ctx context.Context, ref azdo.PoolRef) (p azdo.Pool, err error) {
+	err = s.call(ctx, "pool", func() error {
+		p = azdo.Pool{ID: cmp.Or(ref.ID, 1), Name: cmp.Or(ref.Name, "by id")}
+		return nil
+	})
 	return p, err
 }
 
@@ -345,7 +344,10 @@ func (s *stage) AgentByName(ctx context.Context, _ int, name string) (found azdo
 	return found, is, err
 }
 
-func (s *stage) AgentWithRequest(ctx context.Context, _, id int) (found azdo.Agent, err error) {
+func (s *stage) AgentByID(ctx context.Context, pool, id int, with azdo.Include) (found azdo.Agent, err error) {
+	if with.Capabilities {
+		return s.agentWithCapabilities(ctx, pool, id)
+	}
 	err = s.call(ctx, fmt.Sprintf("GET %d", id), func() error {
 		if s.agents[id] == nil {
 			return errNoAgent
@@ -360,7 +362,7 @@ func (s *stage) EachAgent(context.Context, int, azdo.Include, func(azdo.Agent)) 
 	return errNoAgent // the tests of presenceChecker have their own server
 }
 
-func (s *stage) DisableAgent(ctx context.Context, _, id int) error {
+func (s *stage) SetEnabled(ctx context.Context, _, id int, _ bool) error {
 	return s.call(ctx, fmt.Sprintf("PATCH %d", id), func() error {
 		if s.agents[id] == nil {
 			return errNoAgent
@@ -584,8 +586,10 @@ func (s *stage) OpenPort() (mslistener.Port, error) {
 	return p, nil
 }
 
-func (p *stagePort) Address() string { return "127.0.0.1:4711" }
-func (p *stagePort) Close() error    { return nil }
+func (p *stagePort) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:4711"))
+}
+func (p *stagePort) Close() error { return nil }
 
 func (p *stagePort) Accept(ctx context.Context, last <-chan struct{}, whose func(ours netip.AddrPort, theirs []netip.AddrPort) int) (net.Conn, error) {
 	at := func(port int) netip.AddrPort {

@@ -27,8 +27,7 @@ type Options struct {
 	ProcessStarted time.Time // for the times in the log
 
 	URL                 string
-	PoolName            string
-	PoolID              int // 0: look PoolName up
+	Pool                azdo.PoolRef
 	Name                string
 	HostName            string
 	WorkFolder          string
@@ -64,27 +63,20 @@ type Observer interface {
 	Ready(parts map[string]time.Duration)
 }
 
-type nopObserver struct{}
-
-func (nopObserver) Stepped(_, _ lifecycle.State, _ lifecycle.Event) {}
-func (nopObserver) Ready(map[string]time.Duration)                  {}
-
 // Server is the part of *azdo.Client that the supervisor uses.
 type Server interface {
 	Authorize(ctx context.Context) error
-	PoolByName(ctx context.Context, name string) (azdo.Pool, error)
-	PoolByID(ctx context.Context, id int) (azdo.Pool, error)
+	FindPool(ctx context.Context, ref azdo.PoolRef) (azdo.Pool, error)
 	AddAgent(ctx context.Context, pool int, a azdo.Agent) (azdo.Agent, error)
 	AgentByName(ctx context.Context, pool int, name string) (azdo.Agent, bool, error)
-	AgentWithRequest(ctx context.Context, pool, id int) (azdo.Agent, error)
-	AgentWithCapabilities(ctx context.Context, pool, id int) (azdo.Agent, error)
+	AgentByID(ctx context.Context, pool, id int, with azdo.Include) (azdo.Agent, error)
 	EachAgent(ctx context.Context, pool int, with azdo.Include, each func(azdo.Agent)) error
 	SetUserCapabilities(ctx context.Context, pool, id int, capabilities map[string]string) error
-	DisableAgent(ctx context.Context, pool, id int) error
+	SetEnabled(ctx context.Context, pool, id int, enabled bool) error
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
 
-// Processes starts and finds processes. FromInit returns the implementation.
+// Processes starts and finds processes. InitProcesses implement it.
 type Processes interface {
 	mslistener.Starter
 	Find(is func(proc.Info) bool) []proc.Info
@@ -94,12 +86,10 @@ type Processes interface {
 	KillOrphans(context.Context) int
 }
 
-// FromInit makes Processes of a proc.Init.
-func FromInit(i *proc.Init) Processes { return initProcesses{i} }
+// InitProcesses are the Processes of a proc.Init.
+type InitProcesses struct{ *proc.Init }
 
-type initProcesses struct{ *proc.Init }
-
-func (p initProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
+func (p InitProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
 	c, err := p.Init.Start(ctx, s)
 	if err != nil {
 		return nil, err
@@ -107,7 +97,7 @@ func (p initProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Proce
 	return c, nil
 }
 
-func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
+func (p InitProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	f, err := p.Init.Adopt(pid, is)
 	if err != nil {
 		return nil, err
@@ -115,7 +105,7 @@ func (p initProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Proce
 	return f, nil
 }
 
-func (p initProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
+func (p InitProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
 	var foreign []*proc.ForeignProcess
 	for _, one := range all {
 		if f, is := one.(*proc.ForeignProcess); is {

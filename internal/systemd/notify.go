@@ -1,9 +1,8 @@
-// Package systemd talks to systemd: it tells the service manager the state of the
-// service (sd_notify), and it writes the unit file of an agent on a machine.
+// Package systemd reports the state of the service to systemd (sd_notify), and makes the unit
+// file for an agent on a machine.
 //
-// The protocol of sd_notify(3) is lines of NAME=VALUE in one datagram to the Unix
-// socket that NOTIFY_SOCKET names. That is a dozen lines of code, fewer than a
-// library needs.
+// The protocol of sd_notify(3) is lines of NAME=VALUE in one datagram to the Unix socket in
+// NOTIFY_SOCKET. That is a dozen lines of code, so there is no library for it.
 package systemd
 
 import (
@@ -21,13 +20,13 @@ import (
 
 // Notifier sends messages to the systemd that started this process.
 type Notifier struct {
-	socket *net.UnixConn
-	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0
-	// means for ever.
+	*net.UnixConn
+	// WatchdogTimeout is how long systemd waits for a ping before it kills the process; 0: there
+	// is no watchdog.
 	WatchdogTimeout time.Duration
 }
 
-// NotifyOptions are what systemd sets in the environment.
+// NotifyOptions are the variables that systemd sets.
 type NotifyOptions struct {
 	Socket       string // NOTIFY_SOCKET; "": systemd expects no messages
 	WatchdogUsec string // WATCHDOG_USEC
@@ -41,11 +40,11 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	if o.Socket == "" {
 		return nil, nil
 	}
-	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: o.Socket, Net: "unixgram"}) // "@…" is an abstract one
+	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: o.Socket, Net: "unixgram"}) // "@…" is an abstract socket
 	if err != nil {
 		return nil, fmt.Errorf("cannot notify systemd: %w", err)
 	}
-	m := &Notifier{socket: socket}
+	m := &Notifier{UnixConn: socket}
 	usec, err := strconv.ParseInt(o.WatchdogUsec, 10, 64)
 	if err == nil && usec > 0 && (o.WatchdogPid == "" || o.WatchdogPid == strconv.Itoa(o.Pid)) {
 		m.WatchdogTimeout = time.Duration(min(usec, maxWatchdogUsec)) * time.Microsecond
@@ -53,7 +52,7 @@ func OpenNotifier(o NotifyOptions) (*Notifier, error) {
 	return m, nil
 }
 
-// maxWatchdogUsec still fits into a time.Duration.
+// maxWatchdogUsec is the largest value that fits into a time.Duration.
 const maxWatchdogUsec = int64(math.MaxInt64 / time.Microsecond)
 
 // The messages of the protocol.
@@ -73,29 +72,46 @@ const writeTimeout = time.Second
 
 // Notify sends messages in one datagram.
 func (m *Notifier) Notify(lines ...string) error {
-	_ = m.socket.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := m.socket.Write([]byte(strings.Join(lines, "\n"))); err != nil {
+	_ = m.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := m.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return fmt.Errorf("cannot notify systemd: %w", err)
 	}
 	return nil
 }
 
-// Close closes the socket.
-func (m *Notifier) Close() error { return m.socket.Close() }
-
-// Agents are the agents of this process, as the control socket shows them.
+// Agents returns the status of the agents of this process.
 type Agents interface {
 	Status(ctx context.Context) (control.Status, error)
 	Next(ctx context.Context, phase string) (control.Status, error) // waits for another phase
+}
+
+// Start reports the agents' state to systemd until done is called. Without systemd it does
+// nothing.
+func Start(o NotifyOptions, agents Agents, log *slog.Logger) (done func()) {
+	notifier, err := OpenNotifier(o)
+	if err != nil {
+		log.Warn("Cannot notify systemd: it does not know the agent's state", "error", err)
+	}
+	if notifier == nil {
+		return func() {}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer notifier.Close()
+		notifier.Report(ctx, agents, log)
+	}()
+	return func() { stop(); <-ended }
 }
 
 // Report sends the state of the agents until they have ended or ctx ends: each phase,
 // Ready once every agent listens for jobs, and at least two pings in each period of the
 // watchdog. A ping needs an answer from the agents' loop, so a stuck loop sends none.
 func (m *Notifier) Report(ctx context.Context, agents Agents, log *slog.Logger) {
-	// Stopping must come last: from then on systemd waits for no longer than
-	// TimeoutStopSec (service_enter_stop_by_notify in its service.c), and a job that is
-	// finished because of a limit, a person or a scheduled event may take longer.
+	// Stopping must be sent last: after it, systemd waits only for TimeoutStopSec
+	// (service_enter_stop_by_notify in its service.c). A job may take longer if the drain was
+	// not started by systemd.
 	defer func() { _ = m.Notify(Stopping) }()
 	phase, failureLogged := "", false
 	for {
@@ -123,8 +139,8 @@ func (m *Notifier) Report(ctx context.Context, agents Agents, log *slog.Logger) 
 	}
 }
 
-// next waits for another phase, but not for longer than the watchdog allows. If the phase
-// lasts, it asks the loop for its state.
+// next waits for another phase, but not longer than the watchdog allows: then it asks the loop
+// for its state.
 func (m *Notifier) next(ctx context.Context, agents Agents, phase string) (control.Status, error) {
 	wait, cancel := ctx, func() {}
 	if w := m.WatchdogTimeout; w > 0 {

@@ -8,22 +8,21 @@ import (
 	"time"
 )
 
-// UnitOptions are what a unit depends on.
+// UnitOptions are the values in a unit.
 type UnitOptions struct {
-	Name        string        // the unit's, without .service
-	Executable  string        // azptend's own file
-	User        string        // whom azptend and the jobs run as
-	AgentDir    string        // the agent's folder
+	Name        string        // of the unit, without .service
+	Executable  string        // path of azptend
+	User        string        // the user that azptend and the jobs run as
+	AgentDir    string        // the agent's directory
 	EnvFile     string        // the file with the settings; systemd reads it as root
 	GracePeriod time.Duration // from SIGTERM to SIGKILL
 	AllowSudo   bool          // jobs may become another user
 }
 
-// stopMargin is what systemd waits longer than azptend plans for: leaving takes a
-// moment too.
+// stopMargin is added to the grace period for TimeoutStopSec, because the exit takes a moment.
 const stopMargin = 5 * time.Second
 
-// unsafeInUnit matches characters that have a meaning in a unit's values (systemd.unit(5),
+// unsafeInUnit matches characters with a special meaning in a unit's values (systemd.unit(5),
 // systemd.service(5)).
 var unsafeInUnit = regexp.MustCompile("[\\x00-\\x20\\x7f%$\\\\\"';]")
 
@@ -31,8 +30,8 @@ var unitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]*\$?$`)
 
-// Validate says everything that is wrong with the options. What goes into a unit
-// must not be able to add lines to it, or words to a command.
+// Validate returns all problems with the options. A value must not be able to add a line to
+// the unit, or an argument to a command.
 func (o UnitOptions) Validate() error {
 	var problems []error
 	for _, path := range []struct{ flag, value string }{{"--agent-dir", o.AgentDir}, {"--env-file", o.EnvFile}, {"the program", o.Executable}} {
@@ -52,7 +51,7 @@ func (o UnitOptions) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Unit is the unit's text. It holds no secret.
+// Unit is the text of the unit. It contains no secrets.
 func Unit(o UnitOptions) string {
 	hardening := hardening
 	if o.AllowSudo {
@@ -100,8 +99,8 @@ WantedBy=multi-user.target
 `, o.Executable, o.EnvFile, o.AgentDir, int(o.GracePeriod.Seconds()), o.User, o.AgentDir, int((o.GracePeriod + stopMargin).Seconds()), hardening)
 }
 
-// hardening is what an agent and its jobs tolerate: they build, test and talk to
-// Docker, and have no business with the machine's clock, kernel and name.
+// hardening has the options that do not disturb jobs: jobs build, test and use Docker, and need
+// not change the machine's clock, kernel or name.
 const hardening = `NoNewPrivileges=yes
 ProtectClock=yes
 ProtectHostname=yes
@@ -111,13 +110,13 @@ ProtectKernelTunables=yes
 RestrictRealtime=yes
 `
 
-// noHardening is the same without what would keep jobs from sudo: each of the others
-// implies NoNewPrivileges for a unit that is not root's (systemd.exec(5)).
+// noHardening is used if jobs need sudo: each option of hardening implies NoNewPrivileges for a
+// unit that does not run as root (systemd.exec(5)).
 const noHardening = `# Jobs may use sudo (--sudo): any hardening of this unit would prevent that.
 NoNewPrivileges=no
 `
 
-// EnvFileTemplate is the beginning of a file of settings, for a person to fill in.
+// EnvFileTemplate is a file of settings to fill in.
 const EnvFileTemplate = `# Settings of azptend run, one on each line: see azptend's README. systemd reads
 # this file as root: keep it owned by root, with mode 0600.
 #AZP_URL=https://dev.azure.com/your-organisation

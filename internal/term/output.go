@@ -7,9 +7,8 @@ import (
 	"sync"
 )
 
-// Output is a command's standard output. It remembers the first write that fails
-// (a full disk, a closed pipe), so that the command can end with that error. It is
-// safe for use by several goroutines.
+// Output is a command's standard output. It stores the error of the first write that fails (a
+// full disk, a closed pipe), so that the command can return it. It is safe for concurrent use.
 type Output struct {
 	W        io.Writer
 	mu       sync.Mutex
@@ -26,14 +25,14 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Err is the first error of a write.
+// Err is the error of the first write that failed.
 func (o *Output) Err() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.firstErr
 }
 
-// PrintJSON prints one indented value: what a command prints with --json.
+// PrintJSON prints a value as indented JSON, for --json.
 func PrintJSON(w io.Writer, v any) error {
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")

@@ -8,27 +8,27 @@ import (
 )
 
 const (
-	// progressDelay is how long something takes before its progress is shown.
+	// progressDelay is when progress is first shown.
 	progressDelay = time.Second
-	// progressInterval is the least time between two changes of what is shown.
+	// progressInterval is the shortest time between two changes of the line.
 	progressInterval = 100 * time.Millisecond
 
 	clearLine = "\r\x1b[K"
 )
 
-// Progress is one line on a terminal that changes, for what takes longer than a
-// second. It is safe for use by several goroutines. End it before anything else is
-// written to the same place.
+// Progress is one line on a terminal that changes, for operations that take longer than a
+// second. It is safe for concurrent use. Call End before anything else is written to the
+// terminal.
 type Progress struct {
 	mu    sync.Mutex
-	w     io.Writer // nil: there is no terminal, or it has ended
+	w     io.Writer // nil: there is no terminal, or End was called
 	text  string
 	shown bool
 	drawn time.Time
 	timer *time.Timer
 }
 
-// NewProgress shows a text on w after a second. It shows nothing unless terminal.
+// NewProgress shows a text on w after a second. If terminal is false, it shows nothing.
 func NewProgress(w io.Writer, terminal bool, text string) *Progress {
 	p := &Progress{text: text}
 	if terminal {
@@ -62,7 +62,7 @@ func (p *Progress) Say(format string, args ...any) {
 	}
 }
 
-// Hide removes the text until the next one, so that a line can be printed.
+// Hide removes the text until the next Say, so that a line can be printed.
 func (p *Progress) Hide() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package term prints for people: tables, progress, and text that cannot control a
-// terminal. Only commands import it.
+// Package term prints tables and progress on a terminal, and makes text safe for it. Only
+// commands import it.
 package term
 
 import (
@@ -13,7 +13,7 @@ import (
 // Table prints aligned columns. Flush writes them.
 type Table struct{ *tabwriter.Writer }
 
-// NewTable begins a table with a header line. Without a header there is none.
+// NewTable begins a table, with a header line if there is a header.
 func NewTable(w io.Writer, header ...string) *Table {
 	t := &Table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	if len(header) > 0 {
@@ -22,8 +22,8 @@ func NewTable(w io.Writer, header ...string) *Table {
 	return t
 }
 
-// Row adds a line. Cells may hold anything that people typed: each is made safe, so
-// that none breaks the table. An empty cell shows as "-".
+// Row adds a line. Each cell is made safe, because it may contain any text. An empty cell is
+// shown as "-".
 func (t *Table) Row(cells ...string) {
 	for i, cell := range cells {
 		if cell == "" {
@@ -34,12 +34,12 @@ func (t *Table) Row(cells ...string) {
 	fmt.Fprintln(t.Writer, strings.Join(cells, "\t"))
 }
 
-// Safe is a text on one line. Control characters, and those that change the writing
-// direction, become "?": a server's message or an agent's name must not control a
-// terminal, or make another line look like its own.
+// Safe makes a text safe for one line on a terminal. Control characters, and those that change
+// the writing direction, become "?": a server's message or an agent's name must not control
+// the terminal, or look like another line.
 func Safe(s string) string { return strings.Map(safeRune, s) }
 
-// SafeLines is Safe for a text of several lines, which may be indented with tabs.
+// SafeLines is Safe for a text of several lines. It keeps newlines and tabs.
 func SafeLines(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c == '\n' || c == '\t' {

@@ -4,11 +4,11 @@ package term
 
 import "os"
 
-// IsTerminal says whether a person may be looking at a file.
+// IsTerminal says whether a file is a terminal.
 func IsTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Rows is how many lines a terminal shows, 0 if that is unknown.
+// Rows is the number of lines of a terminal; 0 if it is not known.
 func Rows(*os.File) int { return 0 }

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsTerminal says whether a person may be looking at a file.
+// IsTerminal says whether a file is a terminal.
 func IsTerminal(f *os.File) bool {
 	_, err := windowSize(f)
 	return err == nil
 }
 
-// Rows is how many lines a terminal shows, 0 if that is unknown.
+// Rows is the number of lines of a terminal; 0 if it is not known.
 func Rows(f *os.File) int {
 	size, err := windowSize(f)
 	if err != nil {

@@ -1,7 +1,7 @@
 package repository
 
-// pathCalls are the uses of functions that take a path, with the reason why each is
-// safe where a job can write. A line is "package function called".
+// pathCalls are the uses of functions that take a path, with the reason why each is safe although jobs
+// can write to directories. A line is "package function called".
 var pathCalls = []struct {
 	reason string
 	calls  []string
@@ -60,7 +60,7 @@ var pathCalls = []struct {
 		"internal/agentdir Dir.LockLogs os.MkdirAll",
 		"internal/agentdir Dir.MakePerfDir os.MkdirTemp",
 		"internal/agentdir Dir.MakeWritable os.MkdirAll",
-		"internal/agentdir Dir.prepareWork os.MkdirAll",
+		"internal/agentdir Dir.PrepareWork os.MkdirAll",
 		"internal/agentdir Dir.MoveForeignFiles os.MkdirTemp",
 		"internal/agentdir Dir.MoveForeignFiles os.Rename",
 		"internal/agentdir Dir.checkWritable os.CreateTemp",

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,7 +71,7 @@ func (b bystander) sees(t *testing.T, pid int) (what []string) {
 
 // Other processes of its user cannot inspect a command, whether or not it holds a
 // secret: all commands start with the container's environment. Each is held up at
-// something that it does after its start. A new command is added here by hand.
+// something that it does after its start.
 func TestEveryCommandIsClosed(t *testing.T) {
 	t.Parallel()
 	b := newBystander(t)
@@ -79,14 +80,21 @@ func TestEveryCommandIsClosed(t *testing.T) {
 	if b.cred != nil {
 		check(t, os.Chown(agent, int(b.cred.Uid), int(b.cred.Gid)))
 	}
-	for _, args := range [][]string{
+	all := [][]string{
 		{"healthcheck"}, {"healthcheck", "--ready"}, {"drain", "--terminating", "--wait"}, // a probe, and a hook
 		{"token", "--auth=managed-identity"}, {"doctor", "--url=URL"}, {"agents", "--url=URL"}, {"prune", "--url=URL"},
 		{"placeholder", "ensure", "--url=URL"}, {"keep", "--url=URL", "--pool=Default", "--listen=off"}, {"register", "--url=URL", "--out=" + agent + "/out"},
 		{"setup", "--url=URL", "--identity=22222222-0000-4000-8000-000000000001"}, {"install", "--url=URL", "--agent-dir=" + agent + "/new"},
+		{"selftest", "--url=URL", "--pool=Default", "--yes"}, {"service", "--env-file=/" + strings.Repeat("x", 4000)},
 		{"completion", "bash"}, {"run", "--help"},
-	} {
-		t.Run(strings.Join(args[:min(2, len(args))], " "), func(t *testing.T) {
+	}
+	for _, name := range commands(t) {
+		if !slices.ContainsFunc(all, func(args []string) bool { return args[0] == name }) {
+			t.Errorf("azptend %s is not tested: add it to the list", name)
+		}
+	}
+	for _, args := range all {
+		t.Run(fmt.Sprintf("%.40s", strings.Join(args[:min(2, len(args))], " ")), func(t *testing.T) {
 			t.Parallel()
 			pid := b.heldUp(t, agent, args)
 			if seen := b.sees(t, pid); len(seen) > 0 {
@@ -94,6 +102,24 @@ func TestEveryCommandIsClosed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// commands are azptend's commands, by their pages of help. version and help print too little
+// to be held up.
+func commands(t *testing.T) (names []string) {
+	t.Helper()
+	pages, err := filepath.Glob("../../internal/lab/testdata/help/azptend-*.txt")
+	check(t, err)
+	for _, page := range pages {
+		name, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(page), "azptend-"), ".txt"), "-")
+		if !slices.Contains([]string{"version", "help", "lab"}, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		t.Error("there are no pages of help")
+	}
+	return names
 }
 
 // heldUp starts a command of azptend's, and returns its pid while it waits: for
@@ -126,7 +152,7 @@ func (b bystander) heldUp(t *testing.T, agent string, args []string) (pid int) {
 	t.Cleanup(func() { r.Close() })
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	prints := full[0] == "completion" || full[len(full)-1] == "--help"
+	prints := full[0] == "completion" || full[0] == "service" || full[len(full)-1] == "--help"
 	if prints { // more than the pipe holds
 		_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, w.Fd(), syscall.F_SETPIPE_SZ, 4096)
 		check(t, errnoOf(errno))

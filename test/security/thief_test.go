@@ -54,8 +54,8 @@ func identitySetups() []identitySetup {
 			h.hook = []string{programs.Azptend, "drain", "--wait"}
 		}},
 		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *harness, a account) {
-			h.secrets["token file"] = h.emulator.DefaultPAT()
-			h.env = append(h.env, "AZP_TOKEN_FILE="+h.private("token", []byte(h.emulator.DefaultPAT()+"\n"), a))
+			h.secrets["token file"] = h.emulator.DefaultPAT
+			h.env = append(h.env, "AZP_TOKEN_FILE="+h.private("token", []byte(h.emulator.DefaultPAT+"\n"), a))
 		}},
 		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
 		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
@@ -91,8 +91,8 @@ const (
 )
 
 func givePAT(h *harness, _ account) {
-	h.secrets["personal access token"] = h.emulator.DefaultPAT()
-	h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT())
+	h.secrets["personal access token"] = h.emulator.DefaultPAT
+	h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT)
 }
 
 // nothing is the setup whose azptend has no identity, but the agent's own key.
@@ -126,10 +126,10 @@ func (h *harness) giveApplication(app emulator.Identity, proof string) {
 			continue
 		}
 		if app.Subject != "" {
-			h.env = append(h.env, "AZURE_CLIENT_ID="+known.ClientID, "AZURE_TENANT_ID="+h.emulator.Tenant())
+			h.env = append(h.env, "AZURE_CLIENT_ID="+known.ClientID, "AZURE_TENANT_ID="+h.emulator.Tenant)
 			return
 		}
-		h.env = append(h.env, "AZP_CLIENTID="+known.ClientID, "AZP_TENANTID="+h.emulator.Tenant())
+		h.env = append(h.env, "AZP_CLIENTID="+known.ClientID, "AZP_TENANTID="+h.emulator.Tenant)
 	}
 }
 

@@ -82,8 +82,8 @@ func gather(lives int, cost float64) (crowd, error) {
 func oneOf(server *httptest.Server, e *emulator.Emulator, n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lifePatience)
 	defer cancel()
-	client := azdo.New(server.URL+"/"+e.Org(), server.Client(), bearer(e.DefaultPAT()), nil)
-	pool, err := client.PoolByName(ctx, "Default")
+	client := azdo.New(server.URL+"/"+e.State().Org, server.Client(), bearer(e.DefaultPAT), nil)
+	pool, err := client.FindPool(ctx, azdo.PoolRef{Name: "Default"})
 	if err != nil {
 		return err
 	}
@@ -94,10 +94,10 @@ func oneOf(server *httptest.Server, e *emulator.Emulator, n int) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.AgentWithCapabilities(ctx, pool.ID, a.ID); err != nil {
+	if _, err := client.AgentByID(ctx, pool.ID, a.ID, azdo.Include{Capabilities: true}); err != nil {
 		return err
 	}
-	if err := client.DisableAgent(ctx, pool.ID, a.ID); err != nil {
+	if err := client.SetEnabled(ctx, pool.ID, a.ID, false); err != nil {
 		return err
 	}
 	return client.RemoveAgent(ctx, pool.ID, a.ID)

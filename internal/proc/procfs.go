@@ -1,20 +1,17 @@
+//go:build unix
+
 package proc
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/azptend/azptend/internal/safefile"
 )
-
-func threadID() int { return unix.Gettid() }
 
 // childrenOfThread are the processes that a thread of this process has forked. For the main
 // thread they include orphans. The list is empty on kernels without CONFIG_PROC_CHILDREN.
@@ -31,7 +28,8 @@ func childrenOfThread(thread int) (pids []int) {
 	return pids
 }
 
-// processes reads the process table, without processes that end meanwhile.
+// processes reads the process table, without processes that end meanwhile. It fails if
+// there is no /proc (macOS), where the other functions of this file return nothing.
 func processes() ([]process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -108,11 +106,10 @@ func parseStat(stat []byte) (process, error) {
 		return n
 	}
 	p := process{
-		pid:    number(string(bytes.TrimSpace(stat[:open]))),
-		parent: number(fields[1]),
-		group:  number(fields[2]),
-		start:  number(fields[startTimeField]),
-		zombie: fields[0] == "Z" || fields[0] == "X",
+		identity: identity{pid: number(string(bytes.TrimSpace(stat[:open]))), start: number(fields[startTimeField])},
+		parent:   number(fields[1]),
+		group:    number(fields[2]),
+		zombie:   fields[0] == "Z" || fields[0] == "X",
 	}
 	if failed != nil {
 		return process{}, fmt.Errorf("cannot parse process status: %w", failed)
@@ -160,47 +157,6 @@ func stringsOf(pid int, file string) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
-}
-
-// statInside is os.Stat of a directory as a process sees it. Symbolic links are resolved
-// below that process's root directory.
-func statInside(pid int, dir string) (fs.FileInfo, error) {
-	proc := "/proc/" + strconv.Itoa(pid)
-	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	fd, err := unix.Openat2(int(root.Fd()), dir, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.6, or a sandbox
-		return statSameNamespace(proc, root, dir)
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: proc + "/root" + dir, Err: err}
-	}
-	found := os.NewFile(uintptr(fd), dir)
-	defer found.Close()
-	return found.Stat()
-}
-
-// statSameNamespace is statInside without openat2. It works only for a process with the same
-// mount namespace and root directory as this one, where paths are the same.
-func statSameNamespace(proc string, root *os.File, dir string) (fs.FileInfo, error) {
-	theirs, err := root.Stat()
-	if err != nil {
-		return nil, err
-	}
-	ours, err := os.Stat("/")
-	if err != nil {
-		return nil, err
-	}
-	if !os.SameFile(ours, theirs) || mountNamespace(proc) == "" || mountNamespace(proc) != mountNamespace("/proc/self") {
-		return nil, &fs.PathError{Op: "stat", Path: proc + "/root" + dir, Err: errors.ErrUnsupported}
-	}
-	return os.Stat(dir)
 }
 
 // inOtherMountNamespace says that a process is known to be in another mount namespace.
