@@ -676,8 +676,8 @@ func TestNameTakenError(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	waits := strings.Count(log.String(), "Waiting for the agent's name")
-	if last := lines[len(lines)-1]; !strings.Contains(last, "id 3") || waits != 1 {
-		t.Errorf("the wait was logged %d times; last line: %s", waits, last)
+	if last := lines[len(lines)-1]; !strings.Contains(last, `"exit_code":75`) || strings.Contains(last, "id 3") || waits != 1 {
+		t.Errorf("the wait was logged %d times; last line, in which the error must not be: %s", waits, last)
 	}
 }
 

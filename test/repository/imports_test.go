@@ -23,10 +23,10 @@ var allowed = map[string][]string{
 		"internal/setup", "internal/term", "internal/text", "internal/mslistener", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},
-	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                           // lifecycle for the events
-	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                          // agentdir for the owner tags
-	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                             // it maps their errors
-	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/config", "internal/exitcode", "internal/identity", "internal/lifecycle", "internal/platform", "internal/secret", "internal/text"}, // it explains their errors to every command
+	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                                            // lifecycle for the events
+	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                                           // agentdir for the owner tags
+	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                                              // it maps their errors
+	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/config", "internal/exitcode", "internal/identity", "internal/lifecycle", "internal/platform", "internal/pool", "internal/secret", "internal/text"}, // it explains their errors to every command
 	"internal/setup":      {"internal/azdo", "internal/retry"},
 	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},          // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/health":     {"internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's

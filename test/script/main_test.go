@@ -2,6 +2,7 @@ package script
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -14,11 +15,24 @@ import (
 // detector.
 var programs launch.Programs
 
+// otherBinary is for a script that is to fail with an azptend that has the fault.
+var otherBinary = flag.String("azptend", "", "run the scripts with this `binary`")
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	runMoreInParallel()
 	os.Exit(launch.WithPrograms("../..", func(p launch.Programs) int {
 		programs = p
+		if *otherBinary != "" {
+			err := os.Remove(p.Azptend)
+			if err == nil {
+				err = os.Symlink(*otherBinary, p.Azptend)
+			}
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
 		return m.Run()
 	}))
 }
