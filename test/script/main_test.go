@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// programs are what the scripts run, built as they are shipped. The race detector
-// would make other programs of them.
+// programs are the programs that the scripts run, built like the released ones, without the race
+// detector.
 var programs launch.Programs
 
 // otherBinary is for a script that is to fail with an azptend that has the fault.
@@ -37,8 +37,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// runMoreInParallel makes the default of -parallel larger: scripts wait most of the
-// time.
+// runMoreInParallel raises the default of -parallel, because scripts wait most of the time.
 func runMoreInParallel() {
 	parallel := flag.Lookup("test.parallel")
 	if parallel.Value.String() == parallel.DefValue {
