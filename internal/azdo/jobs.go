@@ -28,8 +28,16 @@ type JobRequest struct {
 
 // Reference is the id and name of an object on the server.
 type Reference struct {
-	ID   int    `json:"id"`
-	Name string `json:"name"`
+	ID    int    `json:"id"`
+	Name  string `json:"name"`
+	Links Links  `json:"_links,omitzero"`
+}
+
+// Links are addresses of what a Reference is about.
+type Links struct {
+	Web struct {
+		Href string `json:"href"`
+	} `json:"web"`
 }
 
 // JobState is the state of a job request.

@@ -55,12 +55,17 @@ func CallLonger[T any](ctx context.Context, longer time.Duration, f func() (T, e
 	return Call(later, f, nil)
 }
 
+// Do is Call for a function that returns only an error.
+func Do(ctx context.Context, f func() error) error {
+	_, err := Call(ctx, func() (struct{}, error) { return struct{}{}, f() }, nil)
+	return err
+}
+
 // Within calls f in a goroutine, and reports whether it returned within d.
 func Within(d time.Duration, f func()) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	_, err := Call(ctx, func() (struct{}, error) { f(); return struct{}{}, nil }, nil)
-	return err == nil
+	return Do(ctx, func() error { f(); return nil }) == nil
 }
 
 // FinalSteps runs the steps that a process does before it exits. Each step has a timeout,
@@ -71,8 +76,8 @@ type FinalSteps struct {
 	Least time.Duration // the least timeout of a step, also after the deadline
 
 	mu       sync.Mutex
-	deadline time.Time     // zero: none
-	changed  chan struct{} // closed and replaced when the deadline changes; nil: no step waits
+	deadline time.Time // zero: none
+	shorten  func()    // sets the timeout of the step that runs; nil: none runs
 }
 
 // EndBy sets the deadline, also for the step that runs. The earliest deadline counts. Zero
@@ -84,9 +89,8 @@ func (s *FinalSteps) EndBy(deadline time.Time) {
 		return
 	}
 	s.deadline = deadline
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
+	if s.shorten != nil {
+		s.shorten()
 	}
 }
 
@@ -100,38 +104,35 @@ func (s *FinalSteps) Deadline() time.Time {
 // Limit is the timeout of the next step: most, or half of the time until the deadline if
 // that is less.
 func (s *FinalSteps) Limit(most time.Duration) time.Duration {
-	deadline := s.Deadline()
-	if deadline.IsZero() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit(most)
+}
+
+func (s *FinalSteps) limit(most time.Duration) time.Duration {
+	if s.deadline.IsZero() {
 		return most
 	}
-	return min(most, max(time.Until(deadline)/2, s.Least))
+	return min(most, max(time.Until(s.deadline)/2, s.Least))
 }
 
 // Do calls step, and reports whether it ended within the timeout. If not, it logs a warning,
-// and the step continues in the background.
+// and the step continues in the background. One step runs at a time.
 func (s *FinalSteps) Do(what string, most time.Duration, step func()) (ended bool) {
-	begun, done := time.Now(), make(chan struct{})
-	go func() {
-		defer close(done)
-		step()
-	}()
-	for {
-		s.mu.Lock()
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		changed := s.changed
-		s.mu.Unlock()
-		limit := time.NewTimer(s.Limit(most - time.Since(begun)))
-		select {
-		case <-done:
-			limit.Stop()
-			return true
-		case <-changed:
-			limit.Stop()
-		case <-limit.C:
-			s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "timeout", time.Since(begun).Round(time.Millisecond).String())
-			return false
-		}
+	begun := time.Now()
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	s.mu.Lock()
+	timeout := time.AfterFunc(s.limit(most), giveUp)
+	s.shorten = func() { timeout.Reset(s.limit(most - time.Since(begun))) }
+	s.mu.Unlock()
+	ended = Do(ctx, func() error { step(); return nil }) == nil
+	s.mu.Lock()
+	timeout.Stop()
+	s.shorten = nil
+	s.mu.Unlock()
+	if !ended {
+		s.Log.Warn("Exiting without waiting for a step to finish", "step", what, "timeout", time.Since(begun).Round(time.Millisecond).String())
 	}
+	return ended
 }

@@ -138,7 +138,7 @@ func (c *agentFilter) apply(agents []azdo.Agent) []azdo.Agent {
 }
 
 func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentFilter, asJSON bool) error {
-	looking := term.NewProgress(p.Stderr, term.IsTerminal(p.Stderr), fmt.Sprintf("looking at %v", tended))
+	looking := term.NewProgress(p.Stderr, p.showsProgress(), fmt.Sprintf("looking at %v", tended))
 	agents, err := tended.Agents(ctx, nil)
 	looking.End()
 	if err != nil {
@@ -149,19 +149,19 @@ func listAgents(ctx context.Context, p Process, tended *pool.Pool, chosen agentF
 		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
-		return printNone(p, tended, len(agents))
+		printNone(p, tended, len(agents))
+		return nil
 	}
 	return agentTable(p.Stdout, rows)
 }
 
 // printNone says that no agent matches the filter. all is the number of agents in the pool.
-func printNone(p Process, tended *pool.Pool, all int) error {
+func printNone(p Process, tended *pool.Pool, all int) {
 	if all == 0 {
-		_, err := fmt.Fprintf(p.Stderr, "there is no agent in %v\n", tended)
-		return err
+		p.note("there is no agent in %v", tended)
+		return
 	}
-	_, err := fmt.Fprintf(p.Stderr, "none of the %s in %v matches\n", text.Count(all, "agent"), tended)
-	return err
+	p.note("none of the %s in %v matches", text.Count(all, "agent"), tended)
 }
 
 // partialError says that the operation failed for some agents, which were printed before.

@@ -89,7 +89,8 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 		agents = slices.DeleteFunc(agents, func(a azdo.Agent) bool { return pool.PlaceholderReason(a) != "" })
 	}
 	if len(agents) == 0 && !s.asJSON {
-		return printNone(s.p, tended, len(all))
+		printNone(s.p, tended, len(all))
+		return nil
 	}
 	var todo []azdo.Agent
 	rows := []switched{}
@@ -110,7 +111,7 @@ func (s *switcher) run(ctx context.Context, tended *pool.Pool, _ config.Settings
 }
 
 func (s *switcher) switchAll(ctx context.Context, tended *pool.Pool, todo []azdo.Agent, rows []switched) error {
-	working := term.NewProgress(s.p.Stderr, term.IsTerminal(s.p.Stderr), "")
+	working := term.NewProgress(s.p.Stderr, s.p.showsProgress(), "")
 	done, failed := 0, 0
 	err := tended.SetEnabled(ctx, todo, s.on, func(r pool.SwitchResult) {
 		outcome := s.done
@@ -165,7 +166,7 @@ func (s *switcher) print(rows []switched, would int) error {
 		t.Row(fmt.Sprint(r.ID), r.Name, r.Version, string(r.State), outcome)
 	}
 	if would > 0 {
-		fmt.Fprintf(s.p.Stderr, "dry run: use --yes to %s %s\n", s.verb, text.Count(would, "agent"))
+		s.p.note("dry run: use --yes to %s %s", s.verb, text.Count(would, "agent"))
 	}
 	return t.Flush()
 }

@@ -80,7 +80,7 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return newUsageError(c, err.Error(), suggestFlag(c, err))
 	})
-	root.RunE = needsCommand
+	root.RunE = p.needsCommand
 	root.Args = cobra.ArbitraryArgs
 	root.AddCommand(agentCommands(p)...)
 	root.AddCommand(newToken(p), newSetup(p), newSelftest(p), newPlaceholder(p), newAgents(p), newPrune(p), newKeep(p))
@@ -88,8 +88,8 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		root.AddCommand(newCommand(p))
 	}
 	root.AddCommand(newVersion(p))
-	addCompletion(root)
-	addHelp(root)
+	addCompletion(p, root)
+	addHelp(p, root)
 	setHelp(root)
 	for _, c := range root.Commands() {
 		if c.Args == nil {

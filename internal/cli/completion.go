@@ -11,11 +11,11 @@ import (
 
 // addCompletion adds cobra's completion scripts, and the completion of values. An unknown shell
 // is an error. cobra would print the help, which a shell would then execute.
-func addCompletion(root *cobra.Command) {
+func addCompletion(p Process, root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
-			c.Args, c.RunE = cobra.ArbitraryArgs, needsCommand
+			c.Args, c.RunE = cobra.ArbitraryArgs, p.needsCommand
 			continue
 		}
 		for _, each := range append(c.Commands(), c) {

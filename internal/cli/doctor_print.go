@@ -23,7 +23,7 @@ type doctorPrinter struct {
 
 func newDoctorPrinter(p Process, out io.Writer, redactor *secret.Redactor) *doctorPrinter {
 	t := &doctorPrinter{out: out, color: p.WantsColor()}
-	if term.IsTerminal(p.Stderr) {
+	if p.showsProgress() {
 		t.progress = redactor.Writer(p.Stderr)
 	}
 	for _, c := range doctor.Checks() {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,33 @@ func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secr
 	}
 	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 }
+
+// remark prints what a person may want to know besides the result of a command. For a
+// program it is a line of the log.
+func (p Process) remark(level slog.Level, what, hint string) {
+	switch {
+	case p.logsJSON() && hint != "":
+		newLog(p.redactor.Writer(p.errors), *p.settings).Log(context.Background(), level, what, "hint", hint)
+		return
+	case p.logsJSON():
+		newLog(p.redactor.Writer(p.errors), *p.settings).Log(context.Background(), level, what)
+		return
+	case level == slog.LevelWarn:
+		what = "azptend: warning: " + what
+	}
+	fmt.Fprintln(p.Stderr, term.SafeLines(what))
+	if hint != "" {
+		fmt.Fprintln(p.Stderr, term.SafeLines("hint: "+hint))
+	}
+}
+
+// note is remark for what is worth no warning.
+func (p Process) note(format string, args ...any) {
+	p.remark(slog.LevelInfo, fmt.Sprintf(format, args...), "")
+}
+
+// showsProgress says that a line on standard error may change.
+func (p Process) showsProgress() bool { return term.IsTerminal(p.Stderr) && !p.logsJSON() }
 
 // logsJSON says whether all lines on standard error are JSON.
 func (p Process) logsJSON() bool { return p.settings != nil && p.settings.LogFormat == "json" }

@@ -14,7 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 )
 
-// TestComplain holds the rules of the voice at the head of errors.go.
+// TestComplain checks the rules at the head of errors.go.
 func TestComplain(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestHelp: each command's help is at most 80 columns wide and has an example whose
-// flags exist.
+// TestHelp: the help of each command is at most 80 columns wide, and has an example with flags
+// that exist.
 func TestHelp(t *testing.T) {
 	root := NewRoot(Process{Name: "azptend", Stdout: os.Stdout, Stderr: os.Stderr})
 	seen := 0
@@ -31,13 +31,13 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%s: %d columns: %s", c.CommandPath(), n, line)
 			}
 		}
-		if c.Parent() != nil && c.Parent().Name() == "completion" { // cobra's text has them
+		if c.Parent() != nil && c.Parent().Name() == "completion" { // cobra's text has longer lines
 			return
 		}
 		seen++
 		words := strings.Fields(strings.NewReplacer("\\\n", " ", "source <(", "", ")", "").Replace(c.Example))
 		found, rest, err := root.Find(words[min(1, len(words)):])
-		if c.HasAvailableSubCommands() && found != c { // the example is one of its commands
+		if c.HasAvailableSubCommands() && found != c { // the example is of a subcommand
 			found = found.Parent()
 		}
 		if err != nil || found != c {

@@ -17,7 +17,8 @@ import (
 	"github.com/azptend/azptend/internal/setup"
 )
 
-// A hint names the settings that chose the identity, and none that cannot matter.
+// TestHintsFollowFromTheSettings: a hint names the settings of the chosen identity, and no
+// others.
 func TestHintsFollowFromTheSettings(t *testing.T) {
 	unreachable := fmt.Errorf("cannot get a token: %w at 169.254.169.254", identity.ErrNoEndpoint)
 	unassigned := &identity.EndpointError{Status: 400, Message: "Identity not found"}
@@ -63,7 +64,7 @@ func TestHintsFollowFromTheSettings(t *testing.T) {
 	}
 }
 
-func TestHintsOfTheirOwn(t *testing.T) {
+func TestHintsOfErrors(t *testing.T) {
 	for _, err := range []error{&pool.NameTakenError{}, &pool.ClosedError{}, &pool.InvalidVersionError{}, &setup.Error{Cause: azdo.ErrNoPool, Advice: "see the portal"},
 		setup.ErrSelf, azdo.ErrAzureDevOpsServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
 		if (Process{}).hintFor(exitcode.With(1, err)) == "" {

@@ -80,7 +80,7 @@ func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
+		URL: s.URL, Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {

@@ -12,8 +12,8 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-// Whoever begins a command's log keeps all secrets of the settings out of it.
-func TestNoLogHoldsASecretOfTheSettings(t *testing.T) {
+// TestLogHasNoSecrets: a command's log contains no secrets of the settings.
+func TestLogHasNoSecrets(t *testing.T) {
 	flags := pflag.NewFlagSet("keep", pflag.ContinueOnError)
 	config.AddKeepFlags(flags)
 	s, err := config.LoadKeep(flags, []string{

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func newPlaceholder(p Process) *cobra.Command {
 
 Azure DevOps accepts a job only if at least one agent, even an offline one, matches
 its demands. A pool that scales to zero needs a placeholder. It never runs.`,
-		RunE: needsCommand,
+		RunE: p.needsCommand,
 		Args: cobra.ArbitraryArgs,
 	}
 	asJSON := false
@@ -138,7 +139,7 @@ func showPlaceholders(ctx context.Context, p Process, tended *pool.Pool, asJSON 
 		return term.PrintJSON(p.Stdout, rows)
 	}
 	if len(rows) == 0 {
-		fmt.Fprintf(p.Stderr, "there is no placeholder in %v\nhint: create one with azptend placeholder ensure\n", tended)
+		p.remark(slog.LevelInfo, fmt.Sprintf("there is no placeholder in %v", tended), "create one with azptend placeholder ensure")
 		return nil
 	}
 	table := term.NewTable(p.Stdout, "ID", "NAME", "VERSION", "OS", "MADE BY", "STATUS", "ENABLED", "CREATED")

@@ -17,7 +17,7 @@ const progressLogInterval = 5 * time.Second
 // installProgress shows the progress of an install: as a line on a terminal, otherwise in the
 // log.
 func installProgress(p Process, log *slog.Logger) func(install.Progress) {
-	shown := term.IsTerminal(p.Stderr) && !p.logsJSON()
+	shown := p.showsProgress()
 	line, last := term.NewProgress(p.errors, shown, ""), time.Now()
 	if !shown {
 		return func(now install.Progress) {

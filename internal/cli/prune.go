@@ -92,7 +92,7 @@ type prunedAgent struct {
 }
 
 func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
-	looking := term.NewProgress(r.p.Stderr, term.IsTerminal(r.p.Stderr), fmt.Sprintf("looking at %v", tended))
+	looking := term.NewProgress(r.p.Stderr, r.p.showsProgress(), fmt.Sprintf("looking at %v", tended))
 	seen, err := tended.Survey(ctx, r.rules)
 	looking.End()
 	if err != nil {
@@ -158,12 +158,12 @@ func (r *pruner) printDryRun(out pruneReport) error {
 			return err
 		}
 	}
-	fmt.Fprintf(r.p.Stderr, "%s among %s\n", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
+	r.p.note("%s among %s", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
 	if others := out.count(pool.NotOurs); others > 0 {
-		fmt.Fprintf(r.p.Stderr, "%s without azptend's owner tag: use --any-owner to include them\n", text.Count(others, "offline agent"))
+		r.p.note("%s without azptend's owner tag: use --any-owner to include them", text.Count(others, "offline agent"))
 	}
 	if out.Ghosts > 0 {
-		fmt.Fprintln(r.p.Stderr, "dry run: use --yes to remove the ghosts")
+		r.p.note("dry run: use --yes to remove the ghosts")
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (r *pruner) remove(ctx context.Context, tended *pool.Pool, seen pool.Survey
 		at[out.Agents[i].ID] = &out.Agents[i]
 	}
 	count := map[pool.Removal]int{}
-	working := term.NewProgress(r.p.Stderr, term.IsTerminal(r.p.Stderr), "")
+	working := term.NewProgress(r.p.Stderr, r.p.showsProgress(), "")
 	err := tended.Remove(ctx, r.rules, seen.Ghosts(), func(result pool.RemoveResult) {
 		count[result.Removal]++
 		row := at[result.Agent.ID]
@@ -234,10 +234,10 @@ func (r *pruner) printDone(out pruneReport, count map[pool.Removal]int) error {
 	if r.asJSON {
 		return term.PrintJSON(r.p.Stdout, out)
 	}
-	fmt.Fprintf(r.p.Stderr, "removed %d of %s", count[pool.Removed]+count[pool.Gone], text.Count(out.Ghosts, "ghost"))
+	skipped := ""
 	if n := len(out.Agents) - out.Ghosts; n > 0 {
-		fmt.Fprintf(r.p.Stderr, "; skipped: %s", text.Count(n, "agent"))
+		skipped = "; skipped: " + text.Count(n, "agent")
 	}
-	fmt.Fprintln(r.p.Stderr)
+	r.p.note("removed %d of %s%s", count[pool.Removed]+count[pool.Gone], text.Count(out.Ghosts, "ghost"), skipped)
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/azptend/azptend/internal/term"
 )
 
-// orders are what a name could tell a terminal: to clear its screen, to go on in
-// another place, and to write from right to left.
+// orders are control characters in a name: to clear the screen, to move the cursor, and to write
+// from right to left.
 const orders = "evil\x1b[2J\u009b2J\r\u202egnp\u2066x"
 
 func checkSafe(t *testing.T, what, shown string) {
@@ -27,7 +27,7 @@ func checkSafe(t *testing.T, what, shown string) {
 	}
 }
 
-func TestNoTerminalObeysWhatPeopleCalledThings(t *testing.T) {
+func TestNamesCannotControlATerminal(t *testing.T) {
 	var b bytes.Buffer
 	(&doctorPrinter{out: &b}).printFinding(doctor.Finding{Check: doctor.Queue, Verdict: doctor.Warning, Found: orders, Problems: []doctor.Problem{{What: "a job waits: " + orders, Fix: orders}}})
 	checkSafe(t, "the doctor", b.String())
@@ -50,9 +50,9 @@ func TestAnErrorKeepsItsLines(t *testing.T) {
 	}
 }
 
-// What undoes a setup can be pasted into a shell, whatever the organisation, the
-// pool and the project are called.
-func TestTheWayBackCanBePasted(t *testing.T) {
+// TestUndoCommandCanBePasted: the command that undoes a setup is quoted for a shell, whatever the
+// names of organisation, pool and project are.
+func TestUndoCommandCanBePasted(t *testing.T) {
 	tell := &setupPrinter{s: config.Settings{URL: "https://dev.azure.com/x y", Pool: "it's $(mine)"}}
 	tell.f.spec = setup.Spec{Identity: "id", Project: "Größe"}
 	want := `azptend setup --remove --apply --url 'https://dev.azure.com/x y' --identity id --pool 'it'\''s $(mine)' --project 'Größe'`

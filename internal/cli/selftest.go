@@ -74,7 +74,8 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	})
 	shown.printSummary(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
-		fmt.Fprintf(p.Stderr, "azptend: cannot remove %s\nhint: delete it in the portal (Organization settings, Agent pools, the pool, Agents)\n", left)
+		p.printError(p.redactor.Writer(p.errors), &hintedError{fmt.Errorf("cannot remove %s", left),
+			"delete it in the portal (Organization settings, Agent pools, the pool, Agents)"})
 	}
 	switch {
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -73,7 +74,7 @@ func checkUnitUser(p Process, name string, written bool) error {
 		return nil
 	}
 	if !written {
-		fmt.Fprintf(p.Stderr, "azptend: warning: this machine has no user %q: create it before the unit starts\n", name)
+		p.remark(slog.LevelWarn, fmt.Sprintf("this machine has no user %q: create it before the unit starts", name), "")
 		return nil
 	}
 	return exitcode.With(exitcode.Usage, &hintedError{

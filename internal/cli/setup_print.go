@@ -114,16 +114,16 @@ func (t *setupPrinter) project(s setup.State) string {
 }
 
 func (t *setupPrinter) printProgress(p setup.Progress) {
-	to := t.p.Stdout
-	if t.f.asJSON {
-		to = t.p.Stderr
-	}
 	switch {
 	case p.Waiting > 0:
-		fmt.Fprintf(t.p.Stderr, "waiting %v for a new identity: %s\n", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
+		t.p.note("waiting %v for a new identity: %s", p.Waiting.Round(time.Second), term.Safe(p.Cause.Error()))
 	case p.Done:
 		t.done++
-		fmt.Fprintf(to, "done: %s\n", term.Safe(p.Step.What))
+		if t.f.asJSON {
+			t.p.note("done: %s", term.Safe(p.Step.What))
+			return
+		}
+		fmt.Fprintf(t.p.Stdout, "done: %s\n", term.Safe(p.Step.What))
 	}
 }
 

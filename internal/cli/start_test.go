@@ -13,8 +13,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// A signal ends a start that hangs, and a run whose agents hear signals by themselves
-// is waited for.
+// TestAStartThatHangs: a signal ends a start that hangs. A run whose agents handle signals is
+// waited for.
 func TestAStartThatHangs(t *testing.T) {
 	for _, begins := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

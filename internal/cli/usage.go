@@ -55,11 +55,14 @@ func badFlag(hint, format string, args ...any) error {
 	return exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot read the command line: "+format, args...), hint})
 }
 
-// needsCommand runs a command that only has subcommands. It prints the help to standard error
-// and fails, because a container whose entrypoint lacks its argument must not succeed.
-func needsCommand(c *cobra.Command, args []string) error {
+// needsCommand runs a command that only has subcommands. It prints the help to standard error,
+// unless the log there is JSON. It fails, because a container whose entrypoint lacks its
+// argument must not succeed.
+func (p Process) needsCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		if !p.logsJSON() {
+			fmt.Fprintln(c.ErrOrStderr(), usageText(c))
+		}
 		return newUsageError(c, "no command is given", "")
 	}
 	return newUsageError(c, fmt.Sprintf("there is no command %q", args[0]), suggestCommand(c, args[0]))
@@ -78,7 +81,7 @@ func suggestCommand(c *cobra.Command, name string) string {
 }
 
 // addHelp adds the command help. cobra's own succeeds for a command that does not exist.
-func addHelp(root *cobra.Command) {
+func addHelp(p Process, root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() != "help" {
@@ -88,7 +91,7 @@ func addHelp(root *cobra.Command) {
 		c.RunE = func(_ *cobra.Command, args []string) error {
 			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return needsCommand(about, append(rest, args...)[:1])
+				return p.needsCommand(about, append(rest, args...)[:1])
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/text"
 )
 
@@ -83,45 +84,28 @@ func explainWaits(requests []azdo.JobRequest, agents []azdo.Agent) []Problem {
 	return problems
 }
 
-// explainWait says what a job waits for. If the server says which agents match, that
-// counts.
+// waitCauses are the causes of why a job waits.
+var waitCauses = map[pool.WaitReason]*Cause{
+	pool.WaitsForAgents: JobsWaitNobody, pool.WaitsForDemands: JobsWaitDemands, pool.WaitsForOffline: JobsWaitOffline,
+	pool.WaitsForDisabled: JobsWaitDisabled, pool.WaitsForBusy: JobsWaitBusy, pool.WaitsThoughFree: JobsWait, pool.WaitsUnexplained: JobsWait,
+}
+
+// explainWait says what a job waits for.
 func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
-	waits := func(c *Cause, why string) Problem {
-		return Problem{c, fmt.Sprintf("job %d%s waits", q.RequestID, jobName(q)) + why, c.Fix}
+	wait := pool.WhyJobWaits(q, agents)
+	why := ": " + wait.Why
+	if wait.Reason == pool.WaitsThoughFree {
+		why = ", although " + wait.Why
 	}
-	if len(agents) == 0 {
-		return waits(JobsWaitNobody, ": the pool has no agent")
+	var names []string
+	for _, a := range wait.Agents[:min(len(wait.Agents), maxExplained)] {
+		names = append(names, a.Name)
 	}
-	could := matchingAgents(q, agents)
-	if len(could) == 0 {
-		lacking, together := unmetDemands(q.Demands, agents)
-		switch {
-		case together:
-			return waits(JobsWaitDemands, fmt.Sprintf(": no agent has all of %s at once", strings.Join(lacking, ", ")))
-		case len(lacking) == 0:
-			return waits(JobsWait, ": the server finds no agent for it, and its demands do not show why")
-		}
-		return waits(JobsWaitDemands, ": no agent has "+strings.Join(lacking, ", "))
+	if len(names) > 0 {
+		why += ": " + strings.Join(names, ", ")
 	}
-	names := func(of []azdo.Agent) string {
-		var all []string
-		for _, a := range of[:min(len(of), maxExplained)] {
-			all = append(all, a.Name)
-		}
-		return strings.Join(all, ", ")
-	}
-	online := filterAgents(could, azdo.Agent.Online)
-	enabled := filterAgents(online, azdo.Agent.IsEnabled)
-	free := filterAgents(enabled, func(a azdo.Agent) bool { return a.AssignedRequest == nil })
-	switch {
-	case len(online) == 0:
-		return waits(JobsWaitOffline, ": all agents that could take it are offline: "+names(could))
-	case len(enabled) == 0:
-		return waits(JobsWaitDisabled, ": all online agents that could take it are disabled: "+names(online))
-	case len(free) == 0:
-		return waits(JobsWaitBusy, ": all agents that could take it are busy: "+names(enabled))
-	}
-	return waits(JobsWait, ", although a free agent could take it: "+names(free))
+	cause := waitCauses[wait.Reason]
+	return Problem{cause, fmt.Sprintf("job %d%s waits", q.RequestID, jobName(q)) + why, cause.Fix}
 }
 
 // jobName names a job for a person: " (build of ci)".
@@ -131,41 +115,6 @@ func jobName(q azdo.JobRequest) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%s)", strings.Join(parts, " of "))
-}
-
-// matchingAgents are the agents that could take a job.
-func matchingAgents(q azdo.JobRequest, agents []azdo.Agent) []azdo.Agent {
-	return filterAgents(agents, func(a azdo.Agent) bool {
-		if len(q.MatchedAgents) > 0 {
-			return slices.ContainsFunc(q.MatchedAgents, func(m azdo.Agent) bool { return m.ID == a.ID })
-		}
-		return !slices.ContainsFunc(q.Demands, func(demand string) bool { return !agentMeets(demand, a) })
-	})
-}
-
-func filterAgents(agents []azdo.Agent, keep func(azdo.Agent) bool) []azdo.Agent {
-	return slices.DeleteFunc(slices.Clone(agents), func(a azdo.Agent) bool { return !keep(a) })
-}
-
-// agentMeets says whether an agent meets a demand. An agent without capabilities still has
-// a version.
-func agentMeets(demand string, a azdo.Agent) bool {
-	d := azdo.ParseDemand(demand)
-	return d.MetBy(a) || strings.EqualFold(d.Name, "Agent.Version") && d.Accepts(a.Version)
-}
-
-// unmetDemands are the demands of a job for which there is no agent: those that no agent
-// meets; or all, if each is met by some agent, but no agent meets all (together).
-func unmetDemands(demands []string, agents []azdo.Agent) (lacking []string, together bool) {
-	for _, d := range demands {
-		if !slices.ContainsFunc(agents, func(a azdo.Agent) bool { return agentMeets(d, a) }) {
-			lacking = append(lacking, d)
-		}
-	}
-	if len(lacking) > 0 || len(matchingAgents(azdo.JobRequest{Demands: demands}, agents)) > 0 {
-		return lacking, false
-	}
-	return demands, true
 }
 
 // countAsKEDA counts a pool's unfinished jobs as KEDA's azure-pipelines scaler does

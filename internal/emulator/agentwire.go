@@ -90,7 +90,7 @@ func (e *Emulator) agentJSON(base string, a *agent, inc include) agentJSON {
 	if a.update != nil {
 		out.PendingUpdate = &pendingUpdateJSON{
 			SourceVersion: splitVersion(a.update.source), TargetVersion: splitVersion(a.update.target),
-			RequestTime: timestampOf(a.update.requestTime), CurrentState: "Requested", Reason: map[string]any{"code": "manual"},
+			RequestTime: timestampOf(a.update.requestTime), CurrentState: a.update.state, Reason: map[string]any{"code": "manual"},
 		}
 	}
 	if inc.authorization && a.key != nil {

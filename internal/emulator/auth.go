@@ -53,7 +53,7 @@ func (p principal) display() string {
 	case p.agent != nil:
 		return p.agent.name
 	case p.job != nil:
-		return "Project Collection Build Service (" + p.job.scopeID + ")"
+		return "Project Collection Build Service (" + p.job.project.id + ")"
 	}
 	return ""
 }

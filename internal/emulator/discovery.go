@@ -87,9 +87,9 @@ func (e *Emulator) userOf(p principal) userJSON {
 		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":AgentPool:" + p.agent.clientID
 		u.SubjectDescriptor = "agent." + b64url.EncodeToString([]byte(p.agent.clientID))
 	case p.job != nil:
-		u.ID, u.ProviderDisplayName = p.job.scopeID, p.display()
-		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":Build:" + p.job.scopeID
-		u.SubjectDescriptor = "svc." + b64url.EncodeToString([]byte(p.job.scopeID))
+		u.ID, u.ProviderDisplayName = p.job.project.id, p.display()
+		u.Descriptor = "Microsoft.TeamFoundation.ServiceIdentity;" + e.instanceID + ":Build:" + p.job.project.id
+		u.SubjectDescriptor = "svc." + b64url.EncodeToString([]byte(p.job.project.id))
 	}
 	return u
 }

@@ -45,6 +45,7 @@ type Emulator struct {
 	header      string               // the X-IDENTITY-HEADER secret
 	identities  map[string]*identity // by lower-case object id
 	defaultOID  string
+	adminOID    string          // object id of the person who administers the organisation
 	pats        map[string]*PAT // by the token itself
 	msiCache    map[string]msiToken
 	assertions  map[string]time.Time // client assertions already used, until they expire
@@ -100,6 +101,7 @@ func New(opts Options) (*Emulator, error) {
 // seed creates the pools, the projects and the first identities.
 func (e *Emulator) seed() {
 	defer e.change()()
+	e.adminOID = newGUID()
 	for _, name := range e.opts.Pools {
 		e.addPool(name)
 	}
@@ -111,12 +113,11 @@ func (e *Emulator) seed() {
 		ObjectID: e.defaultOID, Name: "emulated-agents", Member: true, License: "express",
 		Roles: map[string]string{AllPools: RoleAdministrator}, Attached: true,
 	})
-	admin := newGUID()
 	e.addIdentity(Identity{
-		ObjectID: admin, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
+		ObjectID: e.adminOID, Name: "Emulated Admin", Kind: KindUser, Member: true, License: "express", Admin: true,
 		Roles: map[string]string{AllPools: RoleAdministrator},
 	})
-	e.pats[e.DefaultPAT] = &PAT{Token: e.DefaultPAT, Name: "default", Owner: admin}
+	e.pats[e.DefaultPAT] = &PAT{Token: e.DefaultPAT, Name: "default", Owner: e.adminOID}
 }
 
 // change locks the emulator for a change. The caller defers the returned function: it settles what follows from the

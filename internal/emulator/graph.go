@@ -29,7 +29,7 @@ type graphJSON struct {
 func (e *Emulator) graphOf(c *request, id *identity) graphJSON {
 	graph := e.hostURL(c.base, "vssps") + "_apis/Graph/"
 	out := graphJSON{
-		SubjectKind: "servicePrincipal", ApplicationID: id.ClientID, MetaType: "application", DirectoryAlias: id.ObjectID,
+		SubjectKind: "servicePrincipal", ApplicationID: id.ClientID, MetaType: "application", DirectoryAlias: id.directoryAlias(),
 		Domain: id.Tenant, PrincipalName: id.ClientID, Origin: "aad", OriginID: id.ObjectID, DisplayName: id.Name,
 		URL: graph + "ServicePrincipals/" + id.subject, Descriptor: id.subject,
 	}
@@ -119,11 +119,20 @@ func (e *Emulator) getStorageKey(_ *request, id *identity) (any, error) {
 }
 
 func (e *Emulator) getDescriptor(c *request, _ *identity) (any, error) {
-	id := e.knownIdentity(c.params["storageKey"])
-	if id == nil {
-		return nil, errNoSubject(c.params["storageKey"])
+	key := c.params["storageKey"]
+	if id := e.knownIdentity(key); id != nil {
+		return obj{"value": id.subject, "_links": obj{}}, nil
 	}
-	return obj{"value": id.subject, "_links": obj{}}, nil
+	if p := first(e.projects, func(p *project) bool { return strings.EqualFold(p.id, key) }); p != nil {
+		return obj{"value": p.descriptor(), "_links": obj{}}, nil
+	}
+	return nil, errNoSubject(key)
+}
+
+// descriptor names the project as a scope of the graph's groups. The GUID in it is not the project's id
+// (azure-devops-rest.md 4.2).
+func (p *project) descriptor() string {
+	return "scp." + b64url.EncodeToString([]byte(p.scopeID))
 }
 
 type subjectQuery struct {
@@ -149,6 +158,32 @@ func (i *identity) meets(text string) bool {
 		strings.HasPrefix(strings.ToLower(i.Name), strings.ToLower(text))
 }
 
+// directoryAlias is Entra ID's short name: of a person the part before the "@", of a service principal its object id
+// (azure-devops-rest.md 4.1).
+func (i *identity) directoryAlias() string {
+	if i.Kind != KindUser {
+		return i.ObjectID
+	}
+	alias, _, _ := strings.Cut(i.Name, "@")
+	return alias
+}
+
+// uniqueName is the name to sign in with; a service principal has its object id in its place.
+func (i *identity) uniqueName() string {
+	return choose(i.Kind == KindUser, i.Name, i.ObjectID)
+}
+
+// identityFilters are what the older service can search by, as Microsoft documents it, and DirectoryAlias, which
+// az devops asks for first. The organisation has no groups here, so LocalGroupName finds none (azure-devops-rest.md 4.2).
+var identityFilters = map[string]func(id *identity, text string) bool{
+	"general":        (*identity).meets,
+	"directoryalias": func(id *identity, text string) bool { return strings.EqualFold(id.directoryAlias(), text) },
+	"accountname":    func(id *identity, text string) bool { return strings.EqualFold(id.uniqueName(), text) },
+	"mailaddress":    func(id *identity, text string) bool { return id.Kind == KindUser && strings.EqualFold(id.Name, text) },
+	"displayname":    func(id *identity, text string) bool { return strings.EqualFold(id.Name, text) },
+	"localgroupname": func(*identity, string) bool { return false },
+}
+
 // getIdentities is the older service, by its three ways to ask.
 func (e *Emulator) getIdentities(c *request, _ *identity) (any, error) {
 	if key := c.params["identityId"]; key != "" {
@@ -159,11 +194,12 @@ func (e *Emulator) getIdentities(c *request, _ *identity) (any, error) {
 		return e.identityJSON(c, id), nil
 	}
 	keys, subjects, text := splitList(c.query("identityIds")), splitList(c.query("subjectDescriptors")), c.query("filterValue")
-	if text != "" && !strings.EqualFold(c.query("searchFilter"), "General") {
+	matches, known := identityFilters[strings.ToLower(c.query("searchFilter"))]
+	if text != "" && !known {
 		return nil, errBadRequest("The search filter %q is not known here.", c.query("searchFilter"))
 	}
 	return listOf(c, filter(e.sortedIdentities(), func(id *identity) bool {
-		return id.known && (containsFold(keys, id.storageKey) || containsFold(subjects, id.subject) || text != "" && id.meets(text))
+		return id.known && (containsFold(keys, id.storageKey) || containsFold(subjects, id.subject) || text != "" && matches(id, text))
 	}), e.identityJSON), nil
 }
 

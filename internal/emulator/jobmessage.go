@@ -28,7 +28,7 @@ func (e *Emulator) jobMessage(base string, j *job) (obj, error) {
 	return obj{
 		"messageType": msgJob,
 		"plan": obj{
-			"scopeIdentifier": j.scopeID, "planId": j.planID, "planType": planType, "version": planVersion, "planGroup": "emulated",
+			"scopeIdentifier": j.project.id, "planId": j.planID, "planType": planType, "version": planVersion, "planGroup": "emulated",
 			"definition": e.definitionRef(base, j), "owner": e.ownerRef(base, j),
 		},
 		"timeline": obj{"id": j.timelineID, "changeId": j.changeID, "location": nil},
@@ -56,8 +56,9 @@ func (e *Emulator) systemConnection(org, token string) obj {
 func (j *job) variables(org string) obj {
 	out := obj{}
 	for name, value := range map[string]string{
-		"system.collectionUri": org, "system.teamProjectId": j.scopeID, "system.teamProject": "emulated",
-		"system.planId": j.planID, "system.timelineId": j.timelineID, "system.jobId": j.jobID,
+		"system.collectionUri": org, "system.teamProjectId": j.project.id, "system.teamProject": j.project.name,
+		"system.servertype": "Hosted", // the worker takes the server for Azure DevOps Server without it (agent-protocol.md, corrections)
+		"system.planId":     j.planID, "system.timelineId": j.timelineID, "system.jobId": j.jobID,
 		"system.jobDisplayName": j.spec.Name, "system.jobName": "__default", "system.hostType": "build",
 		"system.definitionId": "1", "build.buildId": strconv.FormatInt(j.requestID, 10), "build.buildNumber": j.buildNumber(),
 	} {
@@ -84,13 +85,13 @@ func (j *job) buildNumber() string {
 
 // definitionRef and ownerRef are the pipeline and its run, as in KEDA's fixtures (azure-devops-rest.md 2.4).
 func (e *Emulator) definitionRef(base string, j *job) obj {
-	at := e.hostURL(base, "") + j.scopeID
+	at := e.hostURL(base, "") + j.project.id
 	return obj{"id": 1, "name": "emulated", "_links": obj{
 		"web": href{at + "/_build/definition?definitionId=1"}, "self": href{at + "/_apis/build/Definitions/1"}}}
 }
 
 func (e *Emulator) ownerRef(base string, j *job) obj {
-	at := e.hostURL(base, "") + j.scopeID
+	at := e.hostURL(base, "") + j.project.id
 	id := strconv.FormatInt(j.requestID, 10)
 	return obj{"id": j.requestID, "name": j.buildNumber(), "_links": obj{
 		"web": href{at + "/_build/results?buildId=" + id}, "self": href{at + "/_apis/build/Builds/" + id}}}

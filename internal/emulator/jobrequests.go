@@ -41,7 +41,7 @@ func (e *Emulator) jobRequestJSON(base string, j *job, matched bool) jobRequestJ
 	out := jobRequestJSON{
 		RequestID: j.requestID, QueueTime: timestampOf(j.queueTime), AssignTime: timestampOf(j.assignTime),
 		ReceiveTime: timestampOf(j.receiveTime), FinishTime: timestampOf(j.finishTime), LockedUntil: timestampOf(j.lockedUntil),
-		Result: enumValue(j.result), ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.scopeID, PlanType: planType,
+		Result: enumValue(j.result), ServiceOwner: serviceOwner, HostID: e.instanceID, ScopeID: j.project.id, PlanType: planType,
 		PlanID: j.planID, JobID: j.jobID, JobName: j.spec.Name, Demands: append([]string{}, j.spec.Demands...),
 		Definition: e.definitionRef(base, j), Owner: e.ownerRef(base, j),
 		Data:   map[string]string{"ParallelismTag": "Private", "IsScheduledKey": "False"},

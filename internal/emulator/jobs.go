@@ -91,9 +91,10 @@ func (e *Emulator) QueueJob(spec JobSpec) (Job, error) {
 func (e *Emulator) newJob(p *pool, spec JobSpec) *job {
 	j := &job{
 		requestID: int64(len(e.jobs) + 1), jobID: newGUID(), planID: newGUID(), timelineID: newGUID(), stepID: newGUID(),
-		scopeID: newGUID(), spec: spec, pool: p, queueTime: e.Now(),
+		project: e.projectOf(p), spec: spec, pool: p, queueTime: e.Now(),
 	}
 	j.spec.Name = cmp.Or(spec.Name, fmt.Sprintf("Job %d", j.requestID))
+	j.addJobRecord()
 	e.jobs = append(e.jobs, j)
 	return j
 }

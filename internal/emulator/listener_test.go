@@ -178,6 +178,7 @@ func (l *listener) tryRenew(request int) got {
 // work is one job as a worker sees it.
 type work struct {
 	*listener
+	message              got
 	request              int
 	jobID, token, base   string
 	timeline, step, plan string
@@ -188,7 +189,7 @@ type work struct {
 func (l *listener) takeJob() *work {
 	l.Helper()
 	_, b := l.next(msgJob)
-	w := &work{listener: l, request: b.num("requestId"), jobID: b.text("jobId"), timeline: b.text("timeline", "id"),
+	w := &work{listener: l, message: b, request: b.num("requestId"), jobID: b.text("jobId"), timeline: b.text("timeline", "id"),
 		step: b.text("steps", 0, "id"), script: b.text("steps", 0, "inputs", "script"), plan: b.text("plan", "planId"),
 		jobDisplay: b.text("jobDisplayName"), endpointName: b.text("resources", "endpoints", 0, "name")}
 	w.token = "Bearer " + b.text("resources", "endpoints", 0, "authorization", "parameters", "AccessToken")

@@ -141,6 +141,24 @@ func (e *Emulator) deleteMessage(c *request, s *session) (any, error) {
 	return noContent, nil
 }
 
+// reportUpdate stores what a listener says about the progress of its update. It says so five times in one update
+// (agent-protocol.md, corrections). The answer without an update is an assumption: the agent, unchanged.
+func (e *Emulator) reportUpdate(c *request) (any, error) {
+	a, err := e.listener(c, c.intParam("agentId"))
+	if err != nil {
+		return nil, err
+	}
+	state := c.query("currentState")
+	if state == "" {
+		return nil, errBadRequest("Value cannot be null. Parameter name: currentState")
+	}
+	if a.update != nil {
+		a.update.state = state
+		e.dirty = true
+	}
+	return e.agentJSON(c.base, a, include{}), nil
+}
+
 // refreshAgents asks one agent (?agentId=) or all of a pool to update (azure-devops-rest.md 2.3).
 func (e *Emulator) refreshAgents(c *request, p *pool) (any, error) {
 	agents := p.agents
@@ -159,7 +177,7 @@ func (e *Emulator) refreshAgents(c *request, p *pool) (any, error) {
 		if a.update != nil {
 			continue
 		}
-		a.update = &pendingUpdate{target: packageVersion, source: a.version, requestTime: e.Now()}
+		a.update = &pendingUpdate{target: packageVersion, source: a.version, requestTime: e.Now(), state: "Requested"}
 		e.send(a, msgRefresh, nil, obj{"agentId": a.id, "timeout": "01:00:00", "targetVersion": packageVersion})
 		e.emitAgent(EventAgentUpdate, a)
 	}

@@ -19,6 +19,7 @@ type pool struct {
 	autoProvision bool
 	autoUpdate    bool
 	createdOn     time.Time
+	createdBy     string // object id of a user
 	agents        []*agent
 }
 
@@ -75,6 +76,7 @@ type pendingUpdate struct {
 	target      string
 	source      string
 	requestTime time.Time
+	state       string // what the listener says about its progress
 }
 
 type job struct {
@@ -83,7 +85,7 @@ type job struct {
 	planID      string
 	timelineID  string
 	stepID      string
-	scopeID     string
+	project     *project
 	spec        JobSpec
 	pool        *pool
 	agent       *agent

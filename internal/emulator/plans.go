@@ -14,7 +14,7 @@ func (e *Emulator) planJob(c *request) (*job, error) {
 		return nil, taskError(http.StatusForbidden, "AccessDeniedException",
 			"Access denied. %s needs UpdateBuildInformation permissions to perform the action.", c.who.display())
 	}
-	if !strings.EqualFold(c.params["planId"], j.planID) || !strings.EqualFold(c.params["scopeIdentifier"], j.scopeID) ||
+	if !strings.EqualFold(c.params["planId"], j.planID) || !strings.EqualFold(c.params["scopeIdentifier"], j.project.id) ||
 		!strings.EqualFold(c.params["hubName"], planType) {
 		return nil, taskError(http.StatusNotFound, "TaskOrchestrationPlanNotFoundException", "No plan found for identifier %s.", c.params["planId"])
 	}
@@ -98,6 +98,20 @@ func (j *job) record(id string) record {
 		j.records = append(j.records, r)
 	}
 	return r
+}
+
+// addJobRecord adds the job's own record, which is in the timeline before the agent writes: the listener adds its
+// worker's crash to that record, and fails without it (agent-protocol.md 7.5 and corrections).
+func (j *job) addJobRecord() {
+	j.changeID = 1
+	known := j.record(j.jobID)
+	fields := obj{
+		"id": j.jobID, "type": "Job", "name": j.spec.Name, "refName": "__default", "state": "pending", "order": 1,
+		"errorCount": 0, "warningCount": 0, "issues": []obj{}, "changeId": j.changeID,
+	}
+	for field, value := range fields {
+		known[field], _ = json.Marshal(value)
+	}
 }
 
 func (e *Emulator) getRecords(c *request, j *job) (any, error) {

@@ -41,10 +41,7 @@ type identityRef struct {
 }
 
 func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
-	org := e.hostURL(c.base, "")
-	owner := &identityRef{DisplayName: "Emulated Admin", ID: e.instanceID, UniqueName: "admin@" + e.opts.Org,
-		URL: e.hostURL(c.base, "vssps") + "_apis/Identities/" + e.instanceID, ImageURL: org + "_api/_common/identityImage?id=" + e.instanceID,
-		Descriptor: "aad." + b64url.EncodeToString([]byte(e.instanceID))}
+	owner := e.identityRef(c, e.identities[p.createdBy])
 	return poolJSON{
 		CreatedOn: timestampOf(p.createdOn), AutoProvision: p.autoProvision, AutoUpdate: p.autoUpdate, AutoSize: true,
 		CreatedBy: owner, Owner: owner, poolReference: poolReference{ID: p.id, Scope: e.instanceID, Name: p.name,
@@ -52,10 +49,20 @@ func (e *Emulator) poolJSON(c *request, p *pool) poolJSON {
 	}
 }
 
-// addPool makes a pool; mu is held.
+// identityRef is a user as other resources name it: by the storage key, like all of the service.
+func (e *Emulator) identityRef(c *request, id *identity) *identityRef {
+	if id == nil {
+		return nil
+	}
+	return &identityRef{DisplayName: id.Name, ID: id.storageKey, UniqueName: id.uniqueName(), Descriptor: id.subject,
+		URL:      e.hostURL(c.base, "vssps") + "_apis/Identities/" + id.storageKey,
+		ImageURL: e.hostURL(c.base, "") + "_api/_common/identityImage?id=" + id.storageKey}
+}
+
+// addPool makes a pool of the organisation's administrator; mu is held.
 func (e *Emulator) addPool(name string) *pool {
 	e.lastPool++
-	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.Now()}
+	p := &pool{id: e.lastPool, name: name, kind: "automation", autoProvision: true, autoUpdate: true, createdOn: e.Now(), createdBy: e.adminOID}
 	e.pools = append(e.pools, p)
 	e.record(Event{Type: EventPoolAdded, Pool: name})
 	return p
@@ -123,6 +130,7 @@ func (e *Emulator) createPool(c *request, creator *identity, in poolUpdate) (any
 		return nil, errPoolExists(*in.Name)
 	}
 	p := e.addPool(*in.Name)
+	p.createdBy = creator.ObjectID
 	p.autoProvision = in.AutoProvision != nil && *in.AutoProvision
 	e.provisionQueues(p)
 	creator.setRole(p.name, RoleAdministrator) // the creator of a pool administers it (azure-devops-rest.md 4.3)

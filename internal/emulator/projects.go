@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,9 +12,12 @@ import (
 // Projects hold queues: a queue is an organisation's pool in a project (azure-devops-rest.md 2.5).
 
 type project struct {
-	id     string
-	name   string
-	queues []*queue
+	id      string
+	name    string
+	scopeID string // in its descriptor, as the graph's scope of groups
+	team    string // id of the default team
+	updated time.Time
+	queues  []*queue
 }
 
 type queue struct {
@@ -51,7 +55,7 @@ func (p *project) state() ProjectState {
 }
 
 func (e *Emulator) addProject(name string) {
-	e.projects = append(e.projects, &project{id: newGUID(), name: name})
+	e.projects = append(e.projects, &project{id: newGUID(), name: name, scopeID: newGUID(), team: newGUID(), updated: e.Now()})
 	for _, p := range e.pools {
 		e.provisionQueues(p)
 	}
@@ -74,6 +78,14 @@ func (e *Emulator) addQueue(in *project, name string, p *pool) *queue {
 	return q
 }
 
+// projectOf returns the project that a pool's jobs come from: the first that has the pool.
+func (e *Emulator) projectOf(p *pool) *project {
+	in := first(e.projects, func(in *project) bool {
+		return slices.ContainsFunc(in.queues, func(q *queue) bool { return q.pool == p })
+	})
+	return cmp.Or(in, e.projects[0])
+}
+
 func (e *Emulator) projectNamed(s string) (*project, error) {
 	if p := first(e.projects, func(p *project) bool { return strings.EqualFold(p.name, s) || strings.EqualFold(p.id, s) }); p != nil {
 		return p, nil
@@ -85,31 +97,6 @@ func (e *Emulator) projectNamed(s string) (*project, error) {
 // pathProject returns the project of the request's path.
 func (e *Emulator) pathProject(c *request) (*project, error) {
 	return e.projectNamed(c.params["project"])
-}
-
-type projectJSON struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	URL        string `json:"url"`
-	State      string `json:"state"`
-	Revision   int    `json:"revision"`
-	Visibility string `json:"visibility"`
-}
-
-func (e *Emulator) projectJSON(c *request, p *project) projectJSON {
-	return projectJSON{p.id, p.name, e.hostURL(c.base, "") + "_apis/projects/" + p.id, "wellFormed", 1, "private"}
-}
-
-func (e *Emulator) getProjects(c *request, _ *identity) (any, error) {
-	name := c.params["projectId"]
-	if name == "" {
-		return listOf(c, e.projects, e.projectJSON), nil
-	}
-	p, err := e.projectNamed(name)
-	if err != nil {
-		return nil, err
-	}
-	return e.projectJSON(c, p), nil
 }
 
 type queueJSON struct {
@@ -198,6 +185,7 @@ func (e *Emulator) createQueue(c *request, in *project, want queueSpec) (any, er
 		return nil, taskError(http.StatusConflict, "TaskAgentQueueExistsException", "Agent queue %s already exists.", want.Name)
 	case p == nil:
 		p = e.addPool(want.Name)
+		p.createdBy = c.who.identity.ObjectID
 		p.autoProvision = false
 	}
 	q := e.addQueue(in, want.Name, p)

@@ -83,6 +83,8 @@ func (e *Emulator) routeTable() []route {
 				patch: onBody(e.managedAgent, e.updateAgent), del: locked(e.deleteAgent)}},
 		{id: "30ba3ada-fedf-4da8-bbb5-dacf2f82e176", template: "_apis/{area}/pools/{poolId}/agents/{agentId}/{resource}", resource: "usercapabilities",
 			preview: true, methods: methods{put: locked(e.putUserCapabilities)}},
+		{id: "8cc1b02b-ae49-4516-b5ad-4f9b29967c30", template: "_apis/{area}/pools/{poolId}/agents/{agentId}/{resource}", resource: "updates",
+			preview: true, methods: methods{put: locked(e.reportUpdate)}},
 		{id: "162778f3-4b48-48f3-9d58-436fb9c407bc", template: "_apis/{area}/pools/{poolId}/{resource}/{permissions}", resource: "permissions",
 			preview: true, methods: methods{get: locked(e.poolPermissions)}},
 		{id: "134e239e-2df3-4794-a6f6-24f1f19ec8dc", template: "_apis/{area}/pools/{poolId}/{resource}/{sessionId}", resource: "sessions",

@@ -9,18 +9,17 @@ import (
 	"strings"
 )
 
-// osDescription says what runs here. The real agent sends the distribution's
-// name (2.2).
+// osDescription identifies the fake agent. The real agent sends the distribution's name (2.2).
 const osDescription = "azptend's fake agent, not Microsoft's agent (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 
-// agentFacts are what the Agent.* capabilities say.
+// agentFacts are the values of the Agent.* capabilities.
 type agentFacts struct {
 	name, version, host, root string
 	interactive               bool
 }
 
-// capabilities is the scan of 4.4: the environment, the tools, .capabilities,
-// and last the agent's own, which win.
+// capabilities is the scan of 4.4: the environment, the tools, .capabilities, and the agent's
+// own, which override the others.
 func capabilities(env environ, f agentFacts) map[string]string {
 	caps := map[string]string{}
 	mask := maskOf(env)
@@ -39,7 +38,7 @@ func capabilities(env environ, f agentFacts) map[string]string {
 	return caps
 }
 
-// maxCapability is the length from which on a variable's value is left out.
+// maxCapability is the length from which a variable's value is left out.
 const maxCapability = 1024
 
 // ignoredVariables never become capabilities. On Linux the names are compared
@@ -55,8 +54,8 @@ func ignoredVariables(env environ) map[string]bool {
 	return ignored
 }
 
-// maskOf hides the two values the real masker knows at this point: the proxy's
-// user and password (4.4). A PAT in the environment is not among them.
+// maskOf masks the values that the real agent knows at this point: the proxy's user and
+// password (4.4). It does not know a PAT in the environment.
 func maskOf(env environ) *strings.Replacer {
 	var pairs []string
 	for _, name := range []string{"VSTS_HTTP_PROXY_PASSWORD", "VSTS_HTTP_PROXY_USERNAME"} {
@@ -67,7 +66,7 @@ func maskOf(env environ) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// addTools looks for programs in PATH, as `which` would.
+// addTools adds programs that are in PATH.
 func addTools(caps map[string]string, env environ) {
 	for capability, program := range map[string]string{
 		"ant": "ant", "curl": "curl", "docker": "docker", "dotnet": "dotnet", "git": "git", "java": "java",

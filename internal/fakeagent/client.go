@@ -19,21 +19,21 @@ const (
 	eventAPIVersion = "2.0-preview.1"
 )
 
-// callTimeout is VSTS_HTTP_TIMEOUT's default; a long poll gets more than the
-// 50 s the server may hold it (1.4, 7.3). Neither is scaled: they are guards.
+// callTimeout is the default of VSTS_HTTP_TIMEOUT. A long poll gets more than the 50 s for
+// which the server may hold it (1.4, 7.3). AZPTEND_FAKEAGENT_TIME_SCALE does not change them.
 const (
 	callTimeout = 100 * time.Second
 	pollTimeout = 150 * time.Second
 )
 
-// maxBody bounds an answer; job messages with many endpoints reach megabytes.
+// maxBody is the maximum size of an answer. Job messages with many endpoints have megabytes.
 const maxBody = 64 << 20
 
-// bearer gives the token for a call; fresh asks for one that no call used yet.
+// bearer returns the token for a call. With fresh it gets a new one.
 type bearer func(ctx context.Context, fresh bool) (string, error)
 
-// client makes authorised JSON calls. It connects straight, whatever the
-// environment says about proxies, and follows no redirect.
+// client makes authorised JSON calls. It uses no proxy, whatever the environment says, and
+// follows no redirects.
 type client struct {
 	http  *http.Client
 	token bearer
@@ -51,7 +51,7 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// serverError is an answer that refused.
+// serverError is an error that the server answered.
 type serverError struct {
 	status  int
 	typeKey string
@@ -65,8 +65,8 @@ func (e *serverError) Error() string {
 	return fmt.Sprintf("HTTP status %d", e.status)
 }
 
-// isType says whether err is the server's exception of this name, without its
-// "Exception" (2.3).
+// isType says whether err is the server's exception with this name, which is without the
+// suffix "Exception" (2.3).
 func isType(err error, name string) bool {
 	var s *serverError
 	return errors.As(err, &s) && s.typeKey == name+"Exception"
@@ -77,17 +77,16 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &s) && s.status == status
 }
 
-// isDenied reports whether the server refuses this agent for good: by its rights,
-// its token or its pool. The sign-in page, which comes as 203 or a redirect, counts
-// as a refused token (1.4).
+// isDenied reports whether the server refuses this agent permanently: its permissions, its
+// token or its pool. The sign-in page, as 203 or a redirect, counts as a refused token (1.4).
 func isDenied(err error) bool {
 	return isStatus(err, http.StatusUnauthorized) || isStatus(err, http.StatusForbidden) ||
 		isType(err, "AccessDenied") || isType(err, "TaskAgentPoolNotFound")
 }
 
-// call sends body (nil, bytes as they are, or anything as JSON) and decodes the
-// answer into answer, unless that is nil or the answer is empty. A refused token
-// is replaced once (7.1). A context without a deadline gets callTimeout.
+// call sends body (nil, bytes as they are, or another value as JSON) and decodes the answer into
+// answer, unless that is nil or the answer is empty. If the token is refused, it gets a new one
+// and repeats the call once (7.1). A context without a deadline gets callTimeout.
 func (c *client) call(ctx context.Context, method, url string, body, answer any) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
@@ -155,7 +154,7 @@ func (c *client) send(ctx context.Context, method, url, token string, content []
 	return nil
 }
 
-// refusal turns what is no success into an error.
+// refusal makes an error of an answer that is not a success.
 func refusal(res *http.Response, body []byte) error {
 	status := res.StatusCode
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
@@ -170,12 +169,12 @@ func refusal(res *http.Response, body []byte) error {
 		Message string `json:"message"`
 		TypeKey string `json:"typeKey"`
 	}
-	_ = json.Unmarshal(withoutBOM(body), &e) // a body that is no JSON leaves the status to speak
+	_ = json.Unmarshal(withoutBOM(body), &e) // without JSON, the error has only the status
 	return &serverError{status: status, typeKey: e.TypeKey, message: e.Message}
 }
 
-// isTransient says whether a failed call may be repeated soon: network errors and
-// the statuses that the VSS client retries (1.4).
+// isTransient says whether a failed call may be repeated: after network errors and the statuses
+// that the VSS client retries (1.4).
 func isTransient(err error) bool {
 	var s *serverError
 	if errors.As(err, &s) {

@@ -12,8 +12,8 @@ import (
 // consoleEvery is how often live lines are sent.
 const consoleEvery = 250 * time.Millisecond
 
-// console takes a record's lines: live to the feed, in batches, and with the
-// time in front to the log. Writing a line never waits for the server.
+// console receives a record's lines. It sends them to the live feed in batches, and writes them
+// with the time to the log. To write a line never waits for the server.
 type console struct {
 	plan   *plan
 	record string
@@ -24,7 +24,7 @@ type console struct {
 	pending []string
 	log     bytes.Buffer
 
-	sent int // lines sent: only pump's
+	sent int // lines that were sent; only pump uses it
 	stop chan struct{}
 	done chan struct{}
 }
@@ -72,7 +72,7 @@ func (c *console) flush(ctx context.Context) {
 	c.sent += len(lines)
 }
 
-// close sends what is left and uploads the log; nil means that there is no log.
+// close sends the remaining lines and uploads the log; nil means that there is no log.
 func (c *console) close(ctx context.Context) *logRef {
 	close(c.stop)
 	<-c.done

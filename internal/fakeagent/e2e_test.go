@@ -13,13 +13,13 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// patient is a script that runs until it is signalled, and ends at SIGINT.
+// patient is a script that runs until SIGINT.
 const patient = "trap 'echo interrupted; exit 9' INT\necho up\nwhile :; do sleep 0.02; done\n"
 
-// stubborn is one that only SIGKILL ends.
+// stubborn is a script that only SIGKILL ends.
 const stubborn = "trap '' INT TERM\necho up\nwhile :; do sleep 0.02; done\n"
 
-func TestOneJobAndLeave(t *testing.T) {
+func TestOnce(t *testing.T) {
 	r := newRig(t)
 	frames := r.notifications()
 	perfDir := filepath.Join(t.TempDir(), "perf")
@@ -72,7 +72,7 @@ SentJobToWorker_1:\S+Z
 )*$`)
 }
 
-// notifications listens for the agent's, and returns all of them at their end.
+// notifications receives the agent's notifications, and returns all of them at the end.
 func (r *rig) notifications() <-chan string {
 	r.t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -166,7 +166,7 @@ func TestInterruptWhileIdle(t *testing.T) {
 func TestInterruptMidJob(t *testing.T) {
 	for name, script := range map[string]string{"patient": patient, "stubborn": stubborn} {
 		t.Run(name, func(t *testing.T) {
-			r := newRigAt(t, slowScale) // the patient one has its 7.5 s to end
+			r := newRigAt(t, slowScale) // the script has 7.5 s to end after SIGINT
 			j := r.queue(script)
 			p := r.start()
 			reached, release := r.hold("/feed")
@@ -207,7 +207,7 @@ func TestServerCancels(t *testing.T) {
 	if ev.Result != "canceled" || r.has(emulator.EventAgentShutting) {
 		t.Errorf("result %q", ev.Result)
 	}
-	r.queue("echo next\n") // the listener goes on
+	r.queue("echo next\n") // the listener continues
 	if ev = r.awaitAfter(ev.Seq, emulator.EventJobFinished); ev.Result != "succeeded" {
 		t.Errorf("result %q", ev.Result)
 	}
@@ -238,7 +238,7 @@ func TestTermInV4(t *testing.T) {
 		reached, release := r.hold("/feed")
 		reached()
 		release()
-		_, release = r.hold("/events") // the worker does not get to its end
+		_, release = r.hold("/events") // the worker cannot complete
 		defer release()
 		p.signal(syscall.SIGTERM)
 		p.mustEnd(143)

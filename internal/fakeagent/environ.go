@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// environ is the process environment as a value: nothing here reads the real
-// one.
+// environ is the process environment as a value: this package does not read the real one.
 type environ map[string]string
 
 func newEnviron(list []string) environ {
@@ -25,7 +24,7 @@ func newEnviron(list []string) environ {
 	return e
 }
 
-// list is the environment as a process is started with.
+// list is the environment in the form for starting a process.
 func (e environ) list() []string {
 	out := make([]string, 0, len(e))
 	for name, value := range e {
@@ -35,7 +34,7 @@ func (e environ) list() []string {
 	return out
 }
 
-// loadFile applies the root's .env over the environment (3.7). No file is fine.
+// loadFile applies the root's .env, if there is one, to the environment (3.7).
 func (e environ) loadFile(root string) error {
 	content, err := os.ReadFile(filepath.Join(root, ".env"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -45,10 +44,9 @@ func (e environ) loadFile(root string) error {
 	return nil
 }
 
-// apply reads KEY=VALUE lines: no quoting, no comments, split at the first "=".
-// An empty value takes the variable away, as .NET's SetEnvironmentVariable does;
-// lines that are no assignment, or that no process could be started with, are
-// passed over.
+// apply reads KEY=VALUE lines, split at the first "=", without quoting and comments. An empty
+// value removes the variable, as .NET's SetEnvironmentVariable does. Lines that are not an
+// assignment, or have characters that an environment cannot contain, are ignored.
 func (e environ) apply(content []byte) {
 	for line := range strings.Lines(string(withoutBOM(content))) {
 		line = strings.TrimRight(line, "\r\n")
@@ -64,11 +62,11 @@ func (e environ) apply(content []byte) {
 	}
 }
 
-// inputPrefix marks arguments given by the environment (1.2).
+// inputPrefix is the prefix of variables that are arguments (1.2).
 const inputPrefix = "VSTS_AGENT_INPUT_"
 
-// takeInputs removes every VSTS_AGENT_INPUT_* variable, so that none reaches a
-// capability or a job, and returns them by lower-case argument name.
+// takeInputs removes all VSTS_AGENT_INPUT_* variables, so that none becomes a capability or
+// reaches a job, and returns them by lower-case argument name.
 func (e environ) takeInputs() map[string]string {
 	inputs := map[string]string{}
 	for name, value := range e {
@@ -80,7 +78,7 @@ func (e environ) takeInputs() map[string]string {
 	return inputs
 }
 
-// withoutBOM drops the UTF-8 byte order mark that .NET writes (3).
+// withoutBOM removes the UTF-8 byte order mark that .NET writes (3).
 func withoutBOM(b []byte) []byte {
 	return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 }

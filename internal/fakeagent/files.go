@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// agentFile is .agent (3.1), as far as the fake agent needs it. Names are read
-// without regard to case, as Newtonsoft does.
+// agentFile has the fields of .agent (3.1) that the fake agent needs. The case of names does not
+// matter, as in Newtonsoft's parser.
 type agentFile struct {
 	AgentID                   int    `json:"agentId"`
 	AgentName                 string `json:"agentName"`

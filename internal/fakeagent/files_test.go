@@ -91,7 +91,7 @@ func FuzzRSAKey(f *testing.F) {
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if len(content) > 1<<14 {
-			return // the arithmetic is slow, and no file is that long
+			return // too slow, and no file is as long
 		}
 		key, err := parseRSAKey(content)
 		if err == nil && (key.N.BitLen() < minKeyBits || key.Validate() != nil) {
@@ -138,8 +138,8 @@ func TestAgentFiles(t *testing.T) {
 	}
 }
 
-// FuzzAgentFiles: .agent and .credentials, as a newer or a broken agent may have
-// left them: usable whole, or refused with a sentence; a BOM changes nothing.
+// FuzzAgentFiles: .agent and .credentials of a newer or a broken agent are read completely, or
+// refused with a message. A BOM changes nothing.
 func FuzzAgentFiles(f *testing.F) {
 	const agent = `{"agentId":42,"agentName":"a","poolId":9,"serverUrl":"https://dev.azure.com/org/","workFolder":"_work"}`
 	const creds = `{"scheme":"OAuth","data":{"clientId":"c","authorizationUrl":"https://x/auth"}}`

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// What the listener says to its worker. The real channel has the same messages
-// (5.3); the frames are our own: kind, length, bytes.
+// ipcKind is the kind of a message from the listener to its worker. The real channel has the
+// same messages (5.3), in other frames. A frame here is kind, length, bytes.
 type ipcKind uint32
 
 const (
 	ipcJob      ipcKind = 1 // the job message
-	ipcJobOnce  ipcKind = 2 // the same, from a listener that leaves after it (--once)
+	ipcJobOnce  ipcKind = 2 // the same, from a listener that exits after it (--once)
 	ipcCancel   ipcKind = 3 // the server cancelled the job
 	ipcShutdown ipcKind = 4 // the listener shuts down
 )
@@ -21,10 +21,10 @@ const (
 // stopRequest is a request about the running job.
 type stopRequest struct {
 	kind    ipcKind
-	timeout time.Duration // of a server's cancellation
+	timeout time.Duration // of a cancellation by the server
 }
 
-// maxFrame bounds what a worker takes.
+// maxFrame is the maximum size of a frame.
 const maxFrame = maxBody
 
 func writeFrame(w io.Writer, kind ipcKind, body []byte) error {

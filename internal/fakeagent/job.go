@@ -20,7 +20,7 @@ const (
 	killAfterCancel = 60 * time.Second // after the cancellation's own timeout
 )
 
-// job is one job seen from the listener.
+// job is a job in the listener.
 type job struct {
 	l            *listener
 	message      jobMessage
@@ -29,7 +29,7 @@ type job struct {
 	done         chan struct{}
 }
 
-// requestStop passes a request on. When eight wait already, the job needs no more.
+// requestStop passes a request on. It drops the request if eight are queued.
 func (j *job) requestStop(w stopRequest) {
 	select {
 	case j.stopRequests <- w:
@@ -37,8 +37,8 @@ func (j *job) requestStop(w stopRequest) {
 	}
 }
 
-// start runs the job beside the main loop. A signal does not end its context:
-// the worker gets a request, and ends the job by itself (5.3).
+// start runs the job in the background. A signal does not end its context: the worker gets a
+// request, and ends the job itself (5.3).
 func (j *job) start(ctx context.Context) {
 	go func() {
 		defer close(j.done)
@@ -49,7 +49,7 @@ func (j *job) start(ctx context.Context) {
 func (j *job) run(ctx context.Context) {
 	id := strconv.FormatInt(j.message.RequestID, 10)
 	lockedUntil, err := j.renewFirst(ctx)
-	if err != nil { // the worker is not even started (5.6: order of a job)
+	if err != nil { // no worker is started (5.6: order of a job)
 		j.l.log.Printf("cannot renew job request %s for the first time: %v", id, err)
 		return
 	}
@@ -90,7 +90,7 @@ func (j *job) renewFirst(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// lockIsLost: the job is not ours any more (7.4).
+// lockIsLost says whether the job no longer belongs to this agent (7.4).
 func lockIsLost(err error) bool {
 	return isType(err, "TaskAgentJobNotFound") || isType(err, "TaskAgentJobTokenExpired") || isStatus(err, 404)
 }
@@ -98,12 +98,12 @@ func lockIsLost(err error) bool {
 // worker is the process of a job and the pipe to it.
 type worker struct {
 	child *proc.Child
-	pipe  *os.File // we write
-	back  *os.File // it would write
+	pipe  *os.File // to the worker
+	back  *os.File // from the worker, which does not use it
 }
 
-// startWorker starts "Agent.Worker spawnclient <in> <out>" with the listener's
-// whole environment (4.4) and hands the job over.
+// startWorker starts "Agent.Worker spawnclient <in> <out>" with the listener's whole environment
+// (4.4), and sends it the job.
 func (j *job) startWorker() (*worker, error) {
 	in, pipe, err := os.Pipe()
 	if err != nil {
@@ -133,7 +133,7 @@ func (j *job) startWorker() (*worker, error) {
 		kind = ipcJobOnce
 	}
 	if err := writeFrame(w.pipe, kind, j.raw); err != nil {
-		j.l.log.Printf("%v", err) // it died; its exit status says the rest
+		j.l.log.Printf("%v", err) // it has exited, and its exit code counts
 	}
 	return w, nil
 }
@@ -164,8 +164,8 @@ func (j *job) watch(ctx context.Context, w *worker, lockedUntil time.Time) resul
 			if err := writeFrame(w.pipe, request.kind, nil); err != nil {
 				j.l.log.Printf("%v", err)
 			}
-			// Only a server's cancellation arms the kill; a shutdown waits for
-			// ever (5.3).
+			// Only a cancellation by the server has a timeout; a shutdown waits without one
+			// (5.3).
 			if request.kind == ipcCancel && kill == nil {
 				kill = time.After(j.l.settings.timeScale.scaled(request.timeout + killAfterCancel))
 			}
@@ -193,8 +193,8 @@ func (j *job) outcome(ctx context.Context, s proc.Status, lockLost bool) result 
 	return r
 }
 
-// keepLock renews every minute until ctx ends or the lock is lost, and says the
-// latter by closing lost. Failures are repeated while the lock still holds.
+// keepLock renews the lock every minute until ctx ends or the lock is lost: then it closes lost.
+// It retries after failures while the lock is valid.
 func (j *job) keepLock(ctx context.Context, lockedUntil time.Time, lost chan<- struct{}) {
 	pause := renewEvery
 	for j.l.settings.timeScale.sleep(ctx, pause) {
@@ -217,8 +217,7 @@ func (j *job) keepLock(ctx context.Context, lockedUntil time.Time, lost chan<- s
 	}
 }
 
-// reportCrash ends the job in place of a worker that crashed (the real listener's
-// "force fail").
+// reportCrash completes the job for a worker that crashed (the real listener's "force fail").
 func (j *job) reportCrash(ctx context.Context) {
 	if !j.message.reportsItself() {
 		return

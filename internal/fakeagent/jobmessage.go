@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// jobMessage is a PipelineAgentJobRequest (7.4), with the members that are needed.
+// jobMessage has the fields of a PipelineAgentJobRequest (7.4) that are needed.
 type jobMessage struct {
 	JobID          string `json:"jobId"`
 	JobDisplayName string `json:"jobDisplayName"`
@@ -44,7 +44,7 @@ type variable struct {
 	IsSecret bool   `json:"isSecret"`
 }
 
-// step is one step. Enabled is a pointer: absent means yes.
+// step is a step. Enabled is a pointer, because an absent value means true.
 type step struct {
 	ID              string            `json:"id"`
 	Name            string            `json:"name"`
@@ -56,7 +56,7 @@ type step struct {
 	Environment     map[string]scalar `json:"environment"`
 }
 
-// lookUp finds a name without regard to case, as the agent's dictionaries do.
+// lookUp finds a name and ignores case, as the agent's dictionaries do.
 func lookUp[V any](in map[string]V, name string) (value V, found bool) {
 	for n, v := range in {
 		if strings.EqualFold(n, name) {
@@ -66,7 +66,7 @@ func lookUp[V any](in map[string]V, name string) (value V, found bool) {
 	return value, false
 }
 
-// scalar is a string that may have come as another JSON scalar.
+// scalar is a string that may be another scalar in JSON.
 type scalar string
 
 func (t *scalar) UnmarshalJSON(b []byte) error {
@@ -79,7 +79,7 @@ func (t *scalar) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// parseJobMessage reads a decrypted job message.
+// parseJobMessage parses a decrypted job message.
 func parseJobMessage(body []byte) (jobMessage, error) {
 	var m jobMessage
 	if err := json.Unmarshal(withoutBOM(body), &m); err != nil {
@@ -95,8 +95,8 @@ func parseJobMessage(body []byte) (jobMessage, error) {
 	return m, nil
 }
 
-// connection is the way back to the plan: the endpoint SystemVssConnection and
-// the job's own token (7.4).
+// connection is the address and the token for reporting to the plan: the endpoint
+// SystemVssConnection and the job's token (7.4).
 func (m jobMessage) connection() (url, token string, err error) {
 	for _, e := range m.Resources.Endpoints {
 		if !strings.EqualFold(e.Name, "SystemVssConnection") {
@@ -110,14 +110,14 @@ func (m jobMessage) connection() (url, token string, err error) {
 	return "", "", errors.New("cannot use the job message: no endpoint SystemVssConnection with a token")
 }
 
-// reportsItself says that the worker's event ends the job, from plan version 8 on.
-// Before, the listener's request does (7.4).
+// reportsItself says whether the worker's event completes the job, as from plan version 8 on.
+// Before that, the listener's request does (7.4).
 func (m jobMessage) reportsItself() bool {
 	return m.Plan.Version >= 8
 }
 
-// expand replaces $(name) by the variable's value, secrets included, as the
-// agent does before a task sees its inputs.
+// expand replaces $(name) by the variable's value, also of a secret, as the agent does for a
+// task's inputs.
 func (m jobMessage) expand(s string) string {
 	var out strings.Builder
 	for {
@@ -133,12 +133,12 @@ func (m jobMessage) expand(s string) string {
 			s = after
 			continue
 		}
-		out.WriteString("$(") // the shell's own
+		out.WriteString("$(") // of the shell
 		s = rest
 	}
 }
 
-// secretMask hides the values of secret variables in what is printed.
+// secretMask masks the values of secret variables in output.
 func (m jobMessage) secretMask() *strings.Replacer {
 	var pairs []string
 	for _, v := range m.Variables {

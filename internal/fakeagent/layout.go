@@ -16,33 +16,33 @@ import (
 	"syscall"
 )
 
-// The names that decide what the program is.
+// The names by which the program decides what it is.
 const (
 	listenerName = "Agent.Listener"
 	workerName   = "Agent.Worker"
 )
 
-// The versions it gives itself, in the form major.minor.patch that the server
-// parses (2.2). Microsoft's minors are far below 999.
+// The fake agent's versions, in the server's format major.minor.patch (2.2). Microsoft's minor
+// versions are far below 999.
 const (
 	versionV4 = "4.999.0"
 	Version   = "5.999.0"
 )
 
-// versionFile stands next to the program once an update was played, and holds
-// the version the server asked for.
+// versionFile is next to the program after an update, and contains the version that the server
+// asked for.
 const versionFile = "fakeagent-version"
 
-// IsInvokedAs says whether a program called by this name is to be the fake agent.
+// IsInvokedAs says whether a program that is started with this name is the fake agent.
 func IsInvokedAs(argv0 string) bool {
 	name := filepath.Base(argv0)
 	return name == listenerName || name == workerName
 }
 
-// LayOut makes dir an agent's folder: executable becomes bin/Agent.Listener and
-// bin/Agent.Worker, copied and never linked, for a link would make its target's
-// folder the root (3.9). Each file appears whole or not at all, so LayOut may be
-// repeated and may meet a running listener.
+// LayOut makes dir an agent's directory: it copies executable to bin/Agent.Listener and
+// bin/Agent.Worker. It does not link them, because with a link the root would be the target's
+// directory (3.9). Files are written atomically, so LayOut can be repeated, also while a
+// listener runs.
 func LayOut(dir, executable string) error {
 	err := errors.Join(os.MkdirAll(filepath.Join(dir, "externals"), 0o755), copyPrograms(filepath.Join(dir, "bin"), executable))
 	for name, content := range textFiles() {
@@ -56,7 +56,7 @@ func LayOut(dir, executable string) error {
 	return nil
 }
 
-// Pack makes the archive (.tar.gz) of such a folder, as azptend install unpacks it.
+// Pack makes the archive (.tar.gz) of such a directory, for azptend install.
 func Pack(executable string) ([]byte, error) {
 	program, err := os.ReadFile(executable)
 	if err != nil {
@@ -67,7 +67,7 @@ func Pack(executable string) ([]byte, error) {
 		files[name] = []byte(content)
 	}
 	var archive bytes.Buffer
-	zipped, _ := gzip.NewWriterLevel(&archive, gzip.BestSpeed) // the level is a valid one
+	zipped, _ := gzip.NewWriterLevel(&archive, gzip.BestSpeed) // the level is valid
 	packed := tar.NewWriter(zipped)
 	err = packed.WriteHeader(&tar.Header{Name: "externals/", Mode: 0o755, Typeflag: tar.TypeDir})
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -90,7 +90,7 @@ func Platform() string {
 		"darwin/arm64": "osx-arm64"}[runtime.GOOS+"/"+runtime.GOARCH]
 }
 
-// textFiles are the files by which scripts and people know an agent's folder (8).
+// textFiles are files by which scripts and people recognise an agent's directory (8).
 func textFiles() map[string]string {
 	return map[string]string{
 		"license.html": "<p>This directory holds azptend's fake agent, Apache-2.0. It is not Microsoft's agent.</p>\n",
@@ -119,9 +119,9 @@ func copyFile(to, from string) error {
 	return writeAtomically(to, src, 0o755)
 }
 
-// writeAtomically writes a file beside its place and moves it there. The file may be a
-// program. This process may not fork while it is open for writing: the child would
-// hold it open until it executes, and starting it would fail with "text file busy".
+// writeAtomically writes a temporary file and renames it. The file may be a program. This
+// process must not fork while the file is open for writing: the child would have it open until
+// its exec, and to start it would fail with "text file busy".
 func writeAtomically(to string, content io.Reader, mode os.FileMode) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -129,7 +129,7 @@ func writeAtomically(to string, content io.Reader, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already when all went well
+	defer os.Remove(tmp.Name()) // it does not exist after success
 	_, err = io.Copy(tmp, content)
 	if err = errors.Join(err, tmp.Chmod(mode), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), to)
@@ -137,7 +137,7 @@ func writeAtomically(to string, content io.Reader, mode os.FileMode) error {
 	return err
 }
 
-// versionOf is what --version prints.
+// versionOf is the output of --version.
 func versionOf(bin, plays string) string {
 	if b, err := os.ReadFile(filepath.Join(bin, versionFile)); err == nil {
 		return strings.TrimSpace(string(b))

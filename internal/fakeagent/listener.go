@@ -39,13 +39,13 @@ type listener struct {
 	notify *notifier
 
 	mu      sync.Mutex
-	session session // to be deleted at the end
+	session session // deleted at the end
 
-	// The main loop's own.
-	current *job   // runs now
-	waiting *job   // came while current still ran
-	served  bool   // with --once: a job was taken
-	update  string // the version that is staged and waits for the job to end
+	// Only for the main loop.
+	current *job   // the job that runs
+	waiting *job   // a job that came while current still ran
+	served  bool   // with --once: a job was received
+	update  string // the staged version, which is installed after the job
 }
 
 func (l *listener) facts() agentFacts {
@@ -110,9 +110,8 @@ func (l *listener) readFiles() error {
 	return nil
 }
 
-// exitCodeOf prints an error that ends the listener and returns its exit code. The
-// end of ctx is a signal, also while the session is still being tried
-// for (5.2).
+// exitCodeOf prints an error that ends the listener and returns its exit code. If ctx has ended,
+// a signal ended the listener, also while it was creating its session (5.2).
 func (l *listener) exitCodeOf(err error) int {
 	var final *exitError
 	if errors.As(err, &final) {
@@ -127,8 +126,8 @@ func (l *listener) exitCodeOf(err error) int {
 	return l.term.fail(err, exitRetryable)
 }
 
-// serve takes messages until there is a reason to exit. Then it asks the running
-// job to stop, and waits for it without a limit (5.3).
+// serve handles messages until there is a reason to exit. Then it asks the running job to stop,
+// and waits for it without a timeout (5.3).
 func (l *listener) serve(ctx context.Context, s session) int {
 	polling, stopPolling := context.WithCancel(ctx)
 	inbox := make(chan pollResult)
@@ -174,7 +173,7 @@ func (l *listener) loop(ctx context.Context, inbox <-chan pollResult) int {
 	}
 }
 
-// jobDone is the current job's end; without a job it never comes.
+// jobDone is closed when the current job ends; nil without a job.
 func (l *listener) jobDone() <-chan struct{} {
 	if l.current == nil {
 		return nil
@@ -182,8 +181,8 @@ func (l *listener) jobDone() <-chan struct{} {
 	return l.current.done
 }
 
-// handle acts on a message and says whether it is to be acknowledged: what came
-// too late is left on the server (4.3, 5.4).
+// handle handles a message and says whether to acknowledge it: a message that came too late
+// stays on the server (4.3, 5.4).
 func (l *listener) handle(ctx context.Context, p pollResult) bool {
 	l.perf.count("MessageReceived_" + p.kind)
 	l.log.Printf("message %d of type %s", p.id, p.kind)
@@ -208,8 +207,8 @@ func (l *listener) acknowledge(ctx context.Context, p pollResult) {
 	}
 }
 
-// takeJob starts a job, or, while the one before has not ended here yet, keeps
-// it for then: the server may be ahead of us by one worker's exit.
+// takeJob starts a job. If the worker of the last job has not exited yet, the new job is started
+// after it.
 func (l *listener) takeJob(ctx context.Context, body []byte) bool {
 	if l.update != "" || (l.opts.once && l.served) || l.waiting != nil {
 		l.log.Printf("not taking a job now, its message stays on the server")

@@ -14,8 +14,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// termCap is what SIGTERM leaves a v4 listener (5.1), and capExit the code of
-// one that needed longer (the reference leaves it open: "143 or 0").
+// termCap is how long a v4 listener may take to exit after SIGTERM (5.1), and capExit is its exit
+// code if it takes longer (the reference has "143 or 0").
 const (
 	termCap = 30 * time.Second
 	capExit = 128 + int(syscall.SIGTERM)
@@ -34,7 +34,7 @@ func Main(ctx context.Context, args []string, env []string, stdout, stderr *os.F
 	return listenerMain(ctx, args, newEnviron(env), t)
 }
 
-// listenerMain prepares a listener as 1.2 orders it: .env, then the arguments.
+// listenerMain prepares a listener in the order of 1.2: .env, then the arguments.
 func listenerMain(ctx context.Context, args []string, env environ, t *terminal) int {
 	s := catchSignals(ctx, t)
 	defer s.stop()
@@ -69,7 +69,7 @@ func listenerMain(ctx context.Context, args []string, env environ, t *terminal) 
 	return s.runListener(&listener{install: p, env: env, opts: o, settings: k, term: t, version: version})
 }
 
-// runListener runs the listener until it exits, or until its time after SIGTERM is over.
+// runListener runs the listener until it exits, or until termCap after SIGTERM is over.
 func (s *signals) runListener(l *listener) int {
 	diag, file, err := openDiag(l.env["AGENT_DIAGLOGPATH"], l.install.root, "Agent")
 	if err != nil {
@@ -96,16 +96,16 @@ func (s *signals) runListener(l *listener) int {
 		return capExit
 	case sig := <-s.exitOrders:
 		order := int(sig.(syscall.Signal)) - orderSignalBase
-		if order == exitUpdating || order == exitOnceUpdate { // an update is an orderly end
+		if order == exitUpdating || order == exitOnceUpdate { // after an update it exits normally
 			s.caught <- syscall.SIGINT
 			<-code
-		} // a failure may leave its session behind, and its worker
+		} // after a failure, session and worker may stay
 		return l.exitAsOrdered(order)
 	}
 }
 
-// logShutdown logs that a signal ends the listener, as HostContext.ShutdownAgent
-// does, until it is stopped.
+// logShutdown logs that a signal ends the listener, as HostContext.ShutdownAgent does. It waits
+// for a signal until stop is called.
 func (s *signals) logShutdown(diag *log.Logger) (stop func()) {
 	told := make(chan struct{})
 	stopIt := context.AfterFunc(s.ctx, func() {
@@ -119,9 +119,8 @@ func (s *signals) logShutdown(diag *log.Logger) (stop func()) {
 	}
 }
 
-// newProcs owns this process's children. Neither the real listener nor its
-// worker is a reaper of orphans: what a job leaves behind goes past them to
-// whoever supervises, so the role that proc takes is given back.
+// newProcs makes a proc.Init and disowns orphans: the real listener and its worker are not
+// subreapers, so orphans of a job go to the supervisor.
 func newProcs() (*proc.Init, error) {
 	p, err := proc.NewInit()
 	if err != nil {
@@ -130,17 +129,16 @@ func newProcs() (*proc.Init, error) {
 	return p, proc.DisownOrphans()
 }
 
-// signals is the listener's handling of them (5.1): the first SIGINT, SIGQUIT or
-// (v4) SIGTERM ends ctx; more of them change nothing. Everything else keeps its
-// default action.
+// signals handles the listener's signals (5.1): the first SIGINT, SIGQUIT or (v4) SIGTERM ends
+// ctx, and further ones have no effect. Other signals have their default action.
 type signals struct {
 	ctx        context.Context
-	expired    chan struct{} // closed when SIGTERM's cap has passed
+	expired    chan struct{} // closed when cap has passed after SIGTERM
 	caught     chan os.Signal
-	cap        atomic.Int64   // how long SIGTERM leaves us
+	cap        atomic.Int64   // how long the listener may take to exit after SIGTERM
 	termed     chan struct{}  // closed at the first SIGTERM
-	takes      time.Duration  // from then to the end, at least
-	exitOrders chan os.Signal // obeyBase+n
+	takes      time.Duration  // the shortest time from SIGTERM to the exit
+	exitOrders chan os.Signal // orderSignalBase+n
 }
 
 func catchSignals(ctx context.Context, t *terminal) *signals {
@@ -150,15 +148,14 @@ func catchSignals(ctx context.Context, t *terminal) *signals {
 		termed: make(chan struct{}), exitOrders: make(chan os.Signal, 1),
 	}
 	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT)
-	// .NET's runtime ignores it: a reader of its output that goes away does not end
-	// a listener. Nobody reads this one; what is started does not inherit it.
+	// .NET's runtime ignores SIGPIPE, so a listener survives if the reader of its output exits.
+	// Here it is caught and never read, so that children do not inherit it as ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go s.watch(cancel, t)
 	return s
 }
 
-// configure is what depends on the settings: v4 catches SIGTERM, and v5's runtime has no
-// handler and dies at once.
+// configure applies the settings: v4 catches SIGTERM, which kills v5 at once.
 func (s *signals) configure(k settings) {
 	s.takes = k.termTakes
 	switch {
@@ -176,7 +173,7 @@ func (s *signals) configure(k settings) {
 	}
 }
 
-// delayExit ends no sooner after a SIGTERM than the settings want.
+// delayExit waits after a SIGTERM until the time in the settings has passed.
 func (s *signals) delayExit() {
 	select {
 	case <-s.termed:

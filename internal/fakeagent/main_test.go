@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// TestMain makes the test binary the product: LayOut copies it, and a copy that
-// is called Agent.Listener or Agent.Worker is the fake agent.
+// TestMain makes the test binary the fake agent if its name is Agent.Listener or Agent.Worker:
+// LayOut copies it.
 func TestMain(m *testing.M) {
 	if IsInvokedAs(os.Args[0]) {
 		os.Exit(Main(context.Background(), os.Args, os.Environ(), os.Stdout, os.Stderr))
@@ -32,5 +32,5 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// testProcs starts the fake agents; a process has one owner of its children.
+// testProcs starts the fake agents. A process must have only one proc.Init.
 var testProcs *proc.Init

@@ -12,15 +12,14 @@ import (
 	"time"
 )
 
-// session is an open session: its id, and the key of its messages (nil: they
-// come in the clear).
+// session is an open session: its id, and the key of its messages (nil: they are not encrypted).
 type session struct {
 	id  string
 	key []byte
 }
 
-// openSession takes the key out of the server's answer: RSA-OAEP with SHA-1,
-// what the server uses unless asked for more (7.2).
+// openSession decrypts the key in the server's answer: with RSA-OAEP and SHA-1, which the server
+// uses by default (7.2).
 func openSession(a sessionAnswer, key *rsa.PrivateKey) (session, error) {
 	s := session{id: a.SessionID}
 	if a.EncryptionKey == nil || len(a.EncryptionKey.Value) == 0 {
@@ -37,8 +36,8 @@ func openSession(a sessionAnswer, key *rsa.PrivateKey) (session, error) {
 	return s, nil
 }
 
-// decrypt returns a message's body: AES-256-CBC with PKCS#7 padding where the
-// session has a key and the message a vector, else as it came (7.3).
+// decrypt returns a message's body. It is encrypted with AES-256-CBC and PKCS#7 padding if the
+// session has a key and the message a vector (7.3).
 func (s session) decrypt(m *message) ([]byte, error) {
 	if len(s.key) == 0 || len(m.IV) == 0 {
 		return withoutBOM([]byte(m.Body)), nil
@@ -79,7 +78,7 @@ func decryptCBC(key, iv, body []byte) ([]byte, error) {
 	return plain[:len(plain)-pad], nil
 }
 
-// The message types the listener acts on (7.3).
+// The message types that the listener handles (7.3).
 const (
 	typeJob     = "PipelineAgentJobRequest"
 	typeCancel  = "JobCancellation"
@@ -98,7 +97,7 @@ type cancelBody struct {
 	Timeout string `json:"timeout"`
 }
 
-// timeout is the time the job gets to end; at least a minute (5.3).
+// timeout is how long the job may take to end, at least a minute (5.3).
 func (c cancelBody) timeout() time.Duration {
 	d, err := parseTimeSpan(c.Timeout)
 	if err != nil || d < time.Minute {
@@ -107,7 +106,7 @@ func (c cancelBody) timeout() time.Duration {
 	return d
 }
 
-// parseTimeSpan reads .NET's "[d.]hh:mm:ss[.fffffff]" (2.2).
+// parseTimeSpan parses .NET's "[d.]hh:mm:ss[.fffffff]" (2.2).
 func parseTimeSpan(s string) (time.Duration, error) {
 	bad := fmt.Errorf("cannot read time span %q", s)
 	parts := strings.Split(s, ":")

@@ -188,7 +188,7 @@ func TestTokenAnswers(t *testing.T) {
 	}
 }
 
-// TestFinishOfOldPlans: before plan version 8 the listener ends the job (7.4).
+// TestFinishOfOldPlans: before plan version 8 the listener completes the job (7.4).
 func TestFinishOfOldPlans(t *testing.T) {
 	var got string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,12 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notifyTimeout bounds one write: a reader that does not read must not stop a
-// job.
+// notifyTimeout bounds one write, so that a reader that does not read cannot stop a job.
 const notifyTimeout = 10 * time.Second
 
-// notifier tells the address in .agent when a job starts and ends (5.6). Frames
-// have no delimiter, and no error stops the listener: they are only logged.
+// notifier sends notifications of the start and the end of a job to the address in .agent
+// (5.6). They have no delimiter. Errors are logged, and do not stop the listener.
 type notifier struct {
 	conn net.Conn
 	log  *log.Logger
@@ -40,7 +39,7 @@ func connectNotifier(ctx context.Context, address string, l *log.Logger) *notifi
 	return n
 }
 
-// dialIPv4 takes an IPv4 literal and a port, nothing else (5.6).
+// dialIPv4 accepts only an IPv4 literal and a port (5.6).
 func dialIPv4(ctx context.Context, address string) (net.Conn, error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !at.Addr().Is4() {
@@ -49,7 +48,7 @@ func dialIPv4(ctx context.Context, address string) (net.Conn, error) {
 	if conn, err := dialDualMode(at); err == nil {
 		return conn, nil
 	}
-	return (&net.Dialer{Timeout: notifyTimeout}).DialContext(ctx, "tcp4", address) // a system without IPv6
+	return (&net.Dialer{Timeout: notifyTimeout}).DialContext(ctx, "tcp4", address) // the system has no IPv6
 }
 
 func (n *notifier) send(frame string) {
@@ -69,9 +68,8 @@ func (n *notifier) close() {
 }
 
 // dialDualMode connects to an IPv4 address from an IPv6 socket, as .NET's
-// new Socket(SocketType.Stream, ProtocolType.Tcp) does in the real listener's
-// JobNotification: whoever looks for our end of the connection finds it among
-// the IPv6 ones.
+// new Socket(SocketType.Stream, ProtocolType.Tcp) does in the real listener's JobNotification.
+// Its end of the connection is in the kernel's table of IPv6 connections.
 func dialDualMode(to netip.AddrPort) (net.Conn, error) {
 	syscall.ForkLock.RLock()
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM, 0)
@@ -94,9 +92,8 @@ func dialDualMode(to netip.AddrPort) (net.Conn, error) {
 	return net.FileConn(socket)
 }
 
-// perf writes the counters of VSTS_AGENT_PERFLOG (5.6): "Name:ISO8601" lines in
-// Agent.perf. The empty folder means that nobody asked for them; that a line
-// cannot be written is no reason to fail.
+// perf is the directory in VSTS_AGENT_PERFLOG, in which counters are written (5.6): lines
+// "Name:ISO8601" in Agent.perf. If it is empty, none are written. Errors are ignored.
 type perf string
 
 func (p perf) count(name string) {

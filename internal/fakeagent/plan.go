@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// plan is what a worker tells the server about its job, with the job's token
-// (7.4, 7.5).
+// plan reports a worker's job to the server, with the job's token (7.4, 7.5).
 type plan struct {
 	client    *client
 	base      string
@@ -41,7 +40,7 @@ func newPlan(m jobMessage, hc *http.Client, version string, p timeScale) (*plan,
 	return &plan{client: newClient(hc, constant, version), base: base, timeScale: p, job: m}, nil
 }
 
-// record is one record of the timeline (7.5).
+// record is a record of the timeline (7.5).
 type record struct {
 	ID              string  `json:"id"`
 	ParentID        string  `json:"parentId,omitempty"`
@@ -101,8 +100,7 @@ func (p *plan) updateRecords(ctx context.Context, records ...record) error {
 	return p.send(ctx, http.MethodPatch, path, map[string]any{"count": len(records), "value": records}, nil)
 }
 
-// feed sends live lines. The path names the job's record and the body the
-// step's.
+// feed sends live lines. The path contains the job's record, and the body the step's.
 func (p *plan) feed(ctx context.Context, stepID string, startLine int, lines []string) error {
 	path := fmt.Sprintf("/timelines/%s/records/%s/feed", url.PathEscape(p.job.Timeline.ID), url.PathEscape(p.job.JobID))
 	return p.send(ctx, http.MethodPost, path, map[string]any{
@@ -122,7 +120,7 @@ func (p *plan) uploadLog(ctx context.Context, recordID string, content []byte) (
 	return &ref, nil
 }
 
-// jobCompleted is the event that ends the job, tried five times (7.4).
+// jobCompleted sends the event that completes the job, with up to five tries (7.4).
 func (p *plan) jobCompleted(ctx context.Context, r result, agentShuttingDown bool) error {
 	event := map[string]any{
 		"name": "JobCompleted", "jobId": p.job.JobID, "requestId": p.job.RequestID,
@@ -159,7 +157,7 @@ const (
 	abandoned
 )
 
-// String is the name on the terminal (5.6).
+// String is the result's name on the terminal (5.6).
 func (r result) String() string {
 	names := [...]string{"Succeeded", "SucceededWithIssues", "Failed", "Canceled", "Skipped", "Abandoned"}
 	if r < 0 || int(r) >= len(names) {
@@ -168,7 +166,7 @@ func (r result) String() string {
 	return names[r]
 }
 
-// wire is the name in JSON: camelCase (2.2).
+// wire is the result's name in JSON, in camelCase (2.2).
 func (r result) wire() string {
 	name := r.String()
 	return strings.ToLower(name[:1]) + name[1:]
@@ -177,7 +175,7 @@ func (r result) wire() string {
 // workerExitBase is what a worker adds to its result.
 const workerExitBase = 100
 
-// resultOfWorker reads a worker's exit code; false means that it crashed.
+// resultOfWorker is the result in a worker's exit code; false means that it crashed.
 func resultOfWorker(code int) (result, bool) {
 	r := result(code - workerExitBase)
 	return r, r >= succeeded && r <= abandoned

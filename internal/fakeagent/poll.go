@@ -6,17 +6,16 @@ import (
 	"time"
 )
 
-// pollResult is one message, decrypted, or the error that ended the polling.
+// pollResult is a decrypted message, or the error that ended the polling.
 type pollResult struct {
 	id      int64
 	kind    string
 	body    []byte
-	session string // the session it came in, which has to acknowledge it
+	session string // the session of the message, in which it must be acknowledged
 	err     error
 }
 
-// poll is the long poll's loop (7.3). It ends with ctx or after an error that
-// it sent.
+// poll is the loop of long polls (7.3). It ends with ctx, or after it has sent an error.
 func (l *listener) poll(ctx context.Context, s session, inbox chan<- pollResult) {
 	send := func(p pollResult) bool {
 		select {
@@ -33,7 +32,7 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- pollResult)
 		if err != nil && ctx.Err() != nil {
 			return
 		}
-		if err == nil { // the real listener logs this of a separate call, every 30 s
+		if err == nil { // the real listener logs this for a separate call, every 30 s
 			l.log.Printf("Sent GetAgentMessage to keep alive agent %d, session '%s'.", l.agent.AgentID, s.id)
 		}
 		if err == nil && outage > 0 {
@@ -70,8 +69,8 @@ func (l *listener) poll(ctx context.Context, s session, inbox chan<- pollResult)
 	}
 }
 
-// backOff waits after a failed poll: 15 to 30 s, from the sixth in a row on 30
-// to 60 s (5.5).
+// backOff waits after a failed poll: 15 to 30 s, or 30 to 60 s from the sixth failure in a row on
+// (5.5).
 func (l *listener) backOff(ctx context.Context, err error, outage int) {
 	if outage == 1 {
 		l.term.datedErr(msgConnectError, err)
@@ -84,9 +83,9 @@ func (l *listener) backOff(ctx context.Context, err error, outage int) {
 	l.settings.timeScale.sleep(ctx, pause)
 }
 
-// finalAtPoll says which refusals end a listener that had its session: exit 2,
-// or 0 where the token was taken away (5.5, 6). A token that is refused is no such
-// end (corrections, 6 and 7.1).
+// finalAtPoll returns the exit of a listener with a session for errors that end it: exit code 2,
+// or 0 if the token was revoked (5.5, 6). A refused token does not end it (corrections, 6 and
+// 7.1).
 func (l *listener) finalAtPoll(err error) *exitError {
 	switch {
 	case isType(err, "TaskAgentAccessTokenExpired"), l.settings.endsWhenRefused && isClientGone(err):

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// poolAPI is what the listener asks of its pool, with the agent's own token.
+// poolAPI has the listener's requests to its pool, with the agent's token.
 type poolAPI struct {
 	client *client
 	base   string // {serverUrl}/_apis/distributedtask/pools/{id}
@@ -42,7 +42,7 @@ type agentReference struct {
 	OSDescription string `json:"osDescription"`
 }
 
-// sessionAnswer is the server's: the key may be absent, or in the clear (7.2).
+// sessionAnswer is the server's answer. The key may be absent, or not encrypted (7.2).
 type sessionAnswer struct {
 	SessionID     string `json:"sessionId"`
 	EncryptionKey *struct {
@@ -64,7 +64,7 @@ func (p *poolAPI) deleteSession(ctx context.Context, id string) error {
 	return p.client.call(ctx, http.MethodDelete, p.url("/sessions/"+url.PathEscape(id), nil), nil, nil)
 }
 
-// message is one message of 7.3, its body still as it came.
+// message is a message (7.3) whose body is not decrypted.
 type message struct {
 	ID   int64  `json:"messageId"`
 	Type string `json:"messageType"`
@@ -72,7 +72,7 @@ type message struct {
 	Body string `json:"body"`
 }
 
-// nextMessage is the long poll: no message is a nil one. The first call has no
+// nextMessage is the long poll. It returns nil if there is no message. The first call has no
 // lastMessageId.
 func (p *poolAPI) nextMessage(ctx context.Context, session string, last int64) (*message, error) {
 	query := url.Values{"sessionId": {session}}
@@ -102,7 +102,7 @@ func (p *poolAPI) jobRequest(ctx context.Context, id int64, body, answer any) er
 	return p.client.call(ctx, http.MethodPatch, p.url(path, url.Values{"lockToken": {noLock}}), body, answer)
 }
 
-// renewJob renews the job's lock and says until when it holds.
+// renewJob renews the job's lock, and returns when it expires.
 func (p *poolAPI) renewJob(ctx context.Context, id int64) (time.Time, error) {
 	var a struct {
 		LockedUntil time.Time `json:"lockedUntil"`
@@ -111,7 +111,7 @@ func (p *poolAPI) renewJob(ctx context.Context, id int64) (time.Time, error) {
 	return a.LockedUntil, err
 }
 
-// finishJob ends a job of a plan older than version 8 (7.4).
+// finishJob completes a job of a plan older than version 8 (7.4).
 func (p *poolAPI) finishJob(ctx context.Context, id int64, r result) error {
 	return p.jobRequest(ctx, id, map[string]any{"requestId": id, "finishTime": jsonTime(time.Now()), "result": r.wire()}, nil)
 }

@@ -25,11 +25,11 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// testScale divides the protocol's times, here and in the emulator; slowScale is
-// for tests in which one of them is a deadline, which a busy machine may miss.
+// testScale divides the protocol's times, here and in the emulator. slowScale is for tests with a
+// deadline of the protocol, which a busy machine might miss.
 const testScale, slowScale = 60, 6
 
-// rig is an emulator, an agent registered there, and its folder.
+// rig is an emulator with a registered agent, and the agent's directory.
 type rig struct {
 	t       *testing.T
 	ctx     context.Context
@@ -72,7 +72,7 @@ func newRigAt(t *testing.T, scale int) *rig {
 	return r
 }
 
-// register does what config.sh does: POST, and three files (2, 3).
+// register registers an agent like config.sh: a POST and three files (2, 3).
 func (r *rig) register() {
 	key := testKey()
 	var agent struct {
@@ -96,7 +96,7 @@ func (r *rig) register() {
 	r.write(".credentials_rsaparams", rsaFile(key))
 }
 
-// write writes a file as .NET does: with a byte order mark.
+// write writes a file like .NET, with a byte order mark.
 func (r *rig) write(name string, v any) {
 	r.t.Helper()
 	b, err := json.MarshalIndent(v, "", "  ")
@@ -108,7 +108,7 @@ func (r *rig) write(name string, v any) {
 	}
 }
 
-// amend changes members of .agent.
+// amend changes fields of .agent.
 func (r *rig) amend(members map[string]any) {
 	r.t.Helper()
 	b, err := os.ReadFile(filepath.Join(r.root, ".agent"))
@@ -174,7 +174,7 @@ func (r *rig) awaitAfter(seq uint64, kind string) emulator.Event {
 	return ev
 }
 
-// has says whether the journal holds an event of the type.
+// has says whether the journal has an event of the type.
 func (r *rig) has(kind string) bool {
 	events, err := r.em.Events(r.ctx, 0)
 	if err != nil {
@@ -199,8 +199,7 @@ func (r *rig) agent() emulator.AgentState {
 	return emulator.AgentState{}
 }
 
-// hold stops the first call to path and returns how to wait for it and to let
-// it go.
+// hold holds the first call to path, and returns functions that wait for it and release it.
 func (r *rig) hold(path string) (reached, release func()) {
 	r.t.Helper()
 	id, err := r.em.AddHold(emulator.Hold{Path: path})
@@ -227,7 +226,7 @@ func (r *rig) fault(f emulator.Fault) {
 	}
 }
 
-// running is a fake agent that runs.
+// running is a running fake agent.
 type running struct {
 	r     *rig
 	child *proc.Child
@@ -263,7 +262,7 @@ func (r *rig) startArgs(args ...string) *running {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() {
-		p.child.KillTree(context.Background()) // and all that it left behind
+		p.child.KillTree(context.Background()) // and all processes that it left
 		<-p.child.Done()
 		if stderr := p.stderr(); strings.Contains(stderr, "DATA RACE") {
 			r.t.Error(stderr)
@@ -287,7 +286,7 @@ func (p *running) signal(sig syscall.Signal) {
 	}
 }
 
-// ended waits for the end.
+// ended waits for the agent's exit.
 func (p *running) ended() proc.Status {
 	p.r.t.Helper()
 	select {
@@ -309,7 +308,7 @@ func (p *running) mustEnd(code int) {
 func (p *running) stdout() string { b, _ := os.ReadFile(p.out); return string(b) }
 func (p *running) stderr() string { b, _ := os.ReadFile(p.errs); return string(b) }
 
-// eventually looks until look says true: for what has no event, such as a file
+// eventually calls look until it returns true. It is for changes without an event, such as a file
 // that another process renames.
 func (r *rig) eventually(what string, look func() bool) {
 	r.t.Helper()
@@ -324,7 +323,7 @@ func (r *rig) eventually(what string, look func() bool) {
 	}
 }
 
-// testKey is one key for all tests: making one takes a while.
+// testKey is one key for all tests, because it takes long to generate one.
 var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -333,7 +332,7 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// rsaFile is .credentials_rsaparams as registration writes it (3.3).
+// rsaFile is the content of .credentials_rsaparams (3.3).
 func rsaFile(key *rsa.PrivateKey) map[string]any {
 	n := (key.N.BitLen() + 7) / 8
 	fixed := func(v *big.Int, size int) []byte { return v.FillBytes(make([]byte, size)) }

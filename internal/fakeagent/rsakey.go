@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 )
 
-// minKeyBits is VssSigningCredentials' least key (3.3).
+// minKeyBits is the minimum key length of VssSigningCredentials (3.3).
 const minKeyBits = 2048
 
 func readRSAKey(root string) (*rsa.PrivateKey, error) {
@@ -29,11 +29,10 @@ func readRSAKey(root string) (*rsa.PrivateKey, error) {
 // rsaMembers are the members of .credentials_rsaparams, big-endian (3.3).
 type rsaMembers map[string][]byte
 
-// parseRSAKey reads the key as .NET would: the names are literal, case included
-// (the type is ISerializable), all eight are required, and ImportParameters
-// takes fixed widths only.
+// parseRSAKey parses the key like .NET: the case of names matters (the type is ISerializable),
+// all eight members are required, and their widths are fixed (ImportParameters).
 func parseRSAKey(content []byte) (*rsa.PrivateKey, error) {
-	var raw map[string]json.RawMessage // a struct would match names in any case
+	var raw map[string]json.RawMessage // a struct would ignore the case of names
 	if err := json.Unmarshal(withoutBOM(content), &raw); err != nil {
 		return nil, err
 	}
@@ -54,8 +53,8 @@ func parseRSAKey(content []byte) (*rsa.PrivateKey, error) {
 	return m.key()
 }
 
-// checkWidths is ImportParameters' own check: d as wide as the modulus, the
-// other five half as wide, zeros on the left kept.
+// checkWidths makes the checks of ImportParameters: d is as wide as the modulus, and the other
+// five are half as wide, with leading zeros.
 func (m rsaMembers) checkWidths() error {
 	n := len(m["modulus"])
 	switch {

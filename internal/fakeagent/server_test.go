@@ -37,11 +37,11 @@ func TestAgentDeleted(t *testing.T) {
 		p := r.start()
 		r.await(emulator.EventSessionCreated)
 		remove(r)
-		// The token is asked for again and refused: no list of final errors has that.
+		// The listener asks for a token again, which is refused. That is not a final error.
 		mustRetry(t, p)
 		p.signal(syscall.SIGINT)
 		p.mustEnd(0)
-		again := r.start() // the same where there is no session yet
+		again := r.start() // the same without a session
 		mustRetry(t, again)
 		again.signal(syscall.SIGINT)
 		again.mustEnd(0)
@@ -63,8 +63,8 @@ func TestAgentDeleted(t *testing.T) {
 	})
 }
 
-// mustRetry waits until the listener has said once that its token is refused, and
-// has tried for its session or its messages several times since.
+// mustRetry waits until the listener has logged once that its token is refused, and has retried
+// several times since.
 func mustRetry(t *testing.T, p *running) {
 	t.Helper()
 	tried := func() int {
@@ -83,8 +83,8 @@ func mustRetry(t *testing.T, p *running) {
 	}
 }
 
-// TestOrder holds the order of a start: session, look-ups, socket, messages; and
-// the other one that can be played.
+// TestOrder checks the order of a start: session, look-ups, socket, messages. It also checks the
+// order with AZPTEND_FAKEAGENT_CONNECTS.
 func TestOrder(t *testing.T) {
 	for _, c := range []struct{ name, setting, want string }{
 		{"as the source has it", "AZPTEND_FAKEAGENT_FLAGS_TAKE=300ms", "session socket message"},
@@ -111,7 +111,7 @@ func TestOrder(t *testing.T) {
 			reached()
 			var order []string
 			if c.want[:6] == "socket" {
-				order = append(order, accepted(t, ln)) // while the session's call is held
+				order = append(order, accepted(t, ln)) // while the call for the session is held
 			}
 			release()
 			r.eventually("the session", func() bool { return counted("SessionCreated:") })
@@ -173,13 +173,13 @@ func TestSessionConflict(t *testing.T) {
 	r.await(emulator.EventSessionCreated)
 	second := r.start()
 	second.mustEnd(1)
-	// The eighth is the last: 240 seconds are said, and 210 were waited.
+	// The eighth try is the last: the log says 240 seconds, and the listener has waited 210.
 	mustMatch(t, second.stderr(), `^A session for this agent already exists\.
 \S+ \S+Z: Agent connect error: .* Retrying until reconnected\.
 (A session for this agent already exists\.\n){7}Stop retry on SessionConflictException after retried for 240 seconds\.
 Failed to create session\. The task agent .* already has an active session for owner`)
 
-	third := r.start() // gets in once the first leaves
+	third := r.start() // gets a session once the first exits
 	r.eventually("the third to be refused", func() bool { return strings.Contains(third.stderr(), "Agent connect error") })
 	first.signal(syscall.SIGINT)
 	first.mustEnd(0)
@@ -209,7 +209,7 @@ func TestSessionExpires(t *testing.T) {
 	p := r.start()
 	first := r.await(emulator.EventSessionCreated)
 	reached()
-	r.em.Advance(10 * time.Second) // twice the session's life at this scale
+	r.em.Advance(10 * time.Second) // twice the lifetime of a session at this scale
 	r.await(emulator.EventSessionExpired)
 	release()
 	second := r.awaitAfter(first.Seq, emulator.EventSessionCreated)

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// sessionRetry is the pause after a session that could not be created; the limits
-// are how many refusals of a kind end the listener: 240 s and 30 min of pauses,
-// counted before the pause (5.5; MessageListener.cs, IsSessionCreationExceptionRetriable).
+// sessionRetry is the pause after a session that could not be created. The limits are how many
+// refusals of a kind end the listener: after 240 s and 30 min of pauses, counted before the
+// pause (5.5; MessageListener.cs, IsSessionCreationExceptionRetriable).
 const (
 	sessionRetry  = 30 * time.Second
 	conflictLimit = 8
 	skewLimit     = 60
 )
 
-// The texts of the real listener (strings.json). The last is only its log's.
+// The texts of the real listener (strings.json). The last one is only in its log.
 const (
 	msgAgentGone    = "The agent no longer exists on the server. Please reconfigure the agent."
 	msgSessionHeld  = "A session for this agent already exists."
@@ -40,8 +40,8 @@ func (e *exitError) Error() string {
 	return e.lines[len(e.lines)-1]
 }
 
-// createSession tries until the session exists, the server's answer is final
-// (an *exitError) or ctx ends. Only the first error of a run is printed.
+// createSession tries until the session exists, an error is final (an *exitError) or ctx ends.
+// It prints only the first error.
 func (l *listener) createSession(ctx context.Context) (session, error) {
 	printed := false
 	var met refusalCounts
@@ -58,7 +58,7 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 		if ctx.Err() != nil {
 			return session{}, ctx.Err()
 		}
-		// As the real one's log has it: the exception by its name (MessageListener.cs).
+		// The real listener logs the name of the exception (MessageListener.cs).
 		l.log.Print("Catch exception during create session.")
 		l.log.Print(dotNetText(err))
 		if final := l.finalAtCreate(err, &met); final != nil {
@@ -74,7 +74,7 @@ func (l *listener) createSession(ctx context.Context) (session, error) {
 	}
 }
 
-// dotNetText is an error as .NET writes an exception.
+// dotNetText is an error in the format of a .NET exception.
 func dotNetText(err error) string {
 	var s *serverError
 	if errors.As(err, &s) && s.typeKey != "" {
@@ -108,9 +108,8 @@ func (l *listener) tryCreateSession(ctx context.Context) (session, error) {
 	return openSession(answer, l.key)
 }
 
-// createGrace is how long a request for a session that is under way may still
-// take after a signal: a session that nobody knows of could not be deleted, and
-// would keep the agent online for minutes.
+// createGrace is how long a request for a session may take after a signal. If it were aborted,
+// its session could not be deleted, and would keep the agent online for minutes.
 const createGrace = 2 * time.Second
 
 // withGrace returns a context that ends d after ctx.
@@ -120,11 +119,11 @@ func withGrace(ctx context.Context, d time.Duration) (context.Context, context.C
 	return late, func() { stop(); cancel() }
 }
 
-// refusalCounts counts those that end the listener when they have come too often.
+// refusalCounts counts the refusals that end the listener if there are too many.
 type refusalCounts struct{ conflicts, skews int }
 
-// finalAtCreate says which refusals end the listener (5.5); nil means: again. A
-// token that is refused for another reason than the clock is none of them.
+// finalAtCreate returns the listener's exit for errors that end it (5.5); nil means retry. A
+// token that is refused for another reason than the clock does not end it.
 func (l *listener) finalAtCreate(err error, met *refusalCounts) *exitError {
 	refused := "Failed to create session. " + err.Error()
 	var token *tokenError
@@ -150,7 +149,7 @@ func (l *listener) finalAtCreate(err error, met *refusalCounts) *exitError {
 	return nil
 }
 
-// deleteLimit bounds the deletion of the session (5.2).
+// deleteLimit is the timeout for deleting the session (5.2).
 const deleteLimit = 30 * time.Second
 
 func (l *listener) deleteSession() {
@@ -165,8 +164,7 @@ func (l *listener) deleteSession() {
 	}
 }
 
-// setSession replaces the session to be deleted at the end and returns the one
-// before.
+// setSession replaces the session that is deleted at the end, and returns the old one.
 func (l *listener) setSession(s session) session {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,12 +23,12 @@ type options struct {
 	unknown     []string
 }
 
-// parseOptions reads the arguments after argv[0], and for what they leave open
-// the VSTS_AGENT_INPUT_* variables. Names are case-insensitive; what is unknown
-// is collected and does not stop anything.
+// parseOptions parses the arguments after argv[0]. For options that they do not set it uses the
+// VSTS_AGENT_INPUT_* variables. Names are case-insensitive. Unknown arguments are collected and
+// have no effect.
 func parseOptions(args []string, inputs map[string]string) options {
 	o := options{verb: "run", startupType: inputs["startuptype"]}
-	o.once = strings.EqualFold(inputs["once"], "true") // bool.TryParse: "1" is no
+	o.once = strings.EqualFold(inputs["once"], "true") // bool.TryParse does not accept "1"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
 		o.verb, args = strings.ToLower(args[0]), args[1:]
 	}
@@ -53,7 +53,8 @@ func parseOptions(args []string, inputs map[string]string) options {
 	return o
 }
 
-// asService says whether a service manager started the listener: it is then not interactive (4.2).
+// asService says whether a service manager started the listener, so that it is not interactive
+// (4.2).
 func (o options) asService() bool {
 	return strings.EqualFold(o.startupType, "service")
 }
@@ -69,20 +70,20 @@ type settings struct {
 	exit            int           // -1: no early exit
 	exitAfter       string
 	ignoresTerm     bool          // SIGTERM is ignored
-	termTakes       time.Duration // how long a listener takes to end of SIGTERM
-	obeysSignals    bool          // signal obeyBase+n: leave at once with code n
+	termTakes       time.Duration // how long the listener takes to exit after SIGTERM
+	obeysSignals    bool          // after signal orderSignalBase+n it exits at once with code n
 }
 
-// flagLookUps is how many feature flags the listener asks for one after the other
-// between its session and its socket; flagTakes is how long one takes, measured at
-// 150 ms a request without TLS (corrections, 5.6).
+// flagLookUps is how many feature flags the real listener looks up one after the other between
+// its session and its socket. flagTakes is how long one takes, measured with 150 ms for a
+// request without TLS (corrections, 5.6).
 const (
 	flagLookUps = 3
 	flagTakes   = 650 * time.Millisecond
 )
 
-// orderSignalBase is below the real-time signals that Go's runtime and a C library leave
-// to programs, and that tests use as orders to exit.
+// orderSignalBase is the first of the signals with which tests order the listener to exit. They
+// are real-time signals that neither Go's runtime nor a C library uses.
 const orderSignalBase = 40
 
 func readSettings(env environ) (settings, error) {
@@ -118,7 +119,7 @@ func readSettings(env environ) (settings, error) {
 	return s, r.err
 }
 
-// settingsReader reads AZPTEND_FAKEAGENT_* variables and keeps the first error.
+// settingsReader reads AZPTEND_FAKEAGENT_* variables and stores the first error.
 type settingsReader struct {
 	env environ
 	err error
@@ -146,19 +147,19 @@ func (r *settingsReader) duration(name, want string) time.Duration {
 	return d
 }
 
-// timeScale divides the protocol's long times.
+// timeScale divides the protocol's waits.
 type timeScale float64
 
 func (p timeScale) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / float64(p))
 }
 
-// sleep waits d of protocol time; false says that ctx has ended.
+// sleep waits d of protocol time. It returns false if ctx has ended.
 func (p timeScale) sleep(ctx context.Context, d time.Duration) bool {
 	return pause(ctx, p.scaled(d))
 }
 
-// pause waits d of real time; false says that ctx has ended.
+// pause waits d of real time. It returns false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -169,12 +170,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // installation is where the program is installed.
 type installation struct {
-	bin  string // its folder
-	root string // the folder above: the agent's
+	bin  string // the program's directory
+	root string // the directory above it, which is the agent's
 }
 
-// findInstallation resolves links, as the real apphost does: a linked program, or a
-// linked bin, makes the link's target the root (3.9).
+// findInstallation resolves links, as the real apphost does: if the program or bin is a link, the
+// root is that of the target (3.9).
 func findInstallation() (installation, error) {
 	exe, err := os.Executable()
 	if err == nil {
@@ -187,7 +188,7 @@ func findInstallation() (installation, error) {
 	return installation{bin: bin, root: filepath.Dir(bin)}, nil
 }
 
-// checkListable fails when root or a folder above it cannot be listed (3.9: exit 1).
+// checkListable fails if root or a directory above it cannot be listed (3.9: exit 1).
 func checkListable(root string) error {
 	for dir := root; ; dir = filepath.Dir(dir) {
 		f, err := os.Open(dir)

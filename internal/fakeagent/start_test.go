@@ -108,8 +108,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestToldToEnd is what a test can make of a listener's end.
-func TestToldToEnd(t *testing.T) {
+// TestOrderedExits: a test can order how the listener exits.
+func TestOrderedExits(t *testing.T) {
 	start := func(t *testing.T, settings ...string) (*rig, *running) {
 		r := newRig(t)
 		r.env = append(r.env, settings...)

@@ -18,16 +18,16 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// The ladder of signals at a cancellation (5.3), and how long a step's output
-// may stay open after its process ended.
+// The times between the signals of a cancellation (5.3), and how long a step's output may stay
+// open after its process has exited.
 const (
 	sigintWait  = 7500 * time.Millisecond
 	sigtermWait = 2500 * time.Millisecond
 	outputWait  = 10 * time.Second
 )
 
-// runSteps runs the steps in order. After a stop request every step that is
-// left is skipped, whatever its condition says (5.3).
+// runSteps runs the steps in order. After a stop request the remaining steps are skipped,
+// whatever their conditions (5.3).
 func (w *workerJob) runSteps(ctx context.Context, records []record) result {
 	report, outcome := context.WithoutCancel(ctx), succeeded
 	for i, s := range w.message.Steps {
@@ -50,7 +50,7 @@ func (w *workerJob) runSteps(ctx context.Context, records []record) result {
 	return outcome
 }
 
-// mayRun understands the four plain conditions.
+// mayRun evaluates the step's condition. It knows the four simple ones.
 func (s step) mayRun(so result) bool {
 	if s.Enabled != nil && !*s.Enabled {
 		return false
@@ -98,8 +98,7 @@ func (w *workerJob) runStep(ctx context.Context, s step, r *record) result {
 	return outcome
 }
 
-// runScript runs the script in a process group of its own and returns its exit
-// code.
+// runScript runs the script in its own process group and returns the exit code.
 func (w *workerJob) runScript(ctx context.Context, s step, script string, c *console) (int, error) {
 	spec, file, err := w.scriptSpec(s, script)
 	if err != nil {
@@ -128,7 +127,7 @@ func (w *workerJob) runScript(ctx context.Context, s step, script string, c *con
 	return child.Status().ExitCode(), nil
 }
 
-// stopStep is the ladder: SIGINT, SIGTERM, SIGKILL of the tree (5.3).
+// stopStep sends SIGINT, then SIGTERM, and then kills the process tree (5.3).
 func (w *workerJob) stopStep(ctx context.Context, child *proc.Child) {
 	w.stoppedSteps = append(w.stoppedSteps, child)
 	for _, rung := range []struct {
@@ -148,8 +147,8 @@ func (w *workerJob) stopStep(ctx context.Context, child *proc.Child) {
 	<-child.Done()
 }
 
-// awaitOutput waits for the end of the output, for a while: something that the script
-// left running may hold it open.
+// awaitOutput waits for the end of the output for a limited time: a process that the script left
+// may have it open.
 func (w *workerJob) awaitOutput(ctx context.Context, read <-chan struct{}, out *os.File, c *console) {
 	if ctx.Err() == nil {
 		select {
@@ -160,8 +159,8 @@ func (w *workerJob) awaitOutput(ctx context.Context, read <-chan struct{}, out *
 		case <-ctx.Done():
 		}
 	}
-	// Whatever is in the pipe by now is still read; a deadline in the past would
-	// drop it. It is for this process, and no time of the protocol.
+	// The data in the pipe is still read, which a deadline in the past would prevent. This time
+	// is not one of the protocol, so it is not scaled.
 	_ = out.SetReadDeadline(time.Now().Add(time.Second))
 	<-read
 }
@@ -179,8 +178,7 @@ func copyLines(r io.Reader, c *console) {
 	}
 }
 
-// scriptSpec writes the script to the work folder's _temp and says how to run
-// it.
+// scriptSpec writes the script to _temp in the work directory, and returns how to run it.
 func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error) {
 	work := w.agent.workDir(w.install.root)
 	temp, sources := filepath.Join(work, "_temp"), filepath.Join(work, "1", "s")
@@ -201,8 +199,8 @@ func (w *workerJob) scriptSpec(s step, script string) (proc.Spec, string, error)
 	return proc.Spec{Path: shell, Args: args, Env: w.stepEnv(s, temp, work, sources), Dir: dir}, file, nil
 }
 
-// stepEnv is the environment of a step: the listener's whole, TF_BUILD, and the
-// job's variables except the secret ones (4.4).
+// stepEnv is the environment of a step: the listener's, TF_BUILD, and the job's variables except
+// secret ones (4.4).
 func (w *workerJob) stepEnv(s step, temp, work, sources string) []string {
 	env := environ{}
 	maps.Copy(env, w.env)
@@ -222,7 +220,7 @@ func (w *workerJob) stepEnv(s step, temp, work, sources string) []string {
 	return env.list()
 }
 
-// variableName is how a variable is called in the environment.
+// variableName is the name of a pipeline variable in the environment.
 func variableName(name string) string {
 	return strings.ToUpper(strings.NewReplacer(".", "_", " ", "_").Replace(name))
 }

@@ -14,7 +14,7 @@ import (
 type terminal struct {
 	mu          sync.Mutex
 	out, errOut io.Writer
-	log         *log.Logger // gets the printed lines too, once it is set
+	log         *log.Logger // also gets the printed lines; nil at first
 }
 
 func (t *terminal) line(format string, args ...any) {
@@ -31,7 +31,7 @@ func (t *terminal) fail(err error, code int) int {
 	return code
 }
 
-// write prints a line, and writes it into the log as the real one's Terminal.cs does.
+// write prints a line, and writes it to the log, as the real Terminal.cs does.
 func (t *terminal) write(to io.Writer, how, format string, args []any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,7 +48,7 @@ func (t *terminal) setLog(l *log.Logger) {
 	t.log = l
 }
 
-// dated prints a line after the time in .NET's "u" form.
+// dated prints a line with the time, in .NET's format "u", before it.
 func (t *terminal) dated(format string, args ...any) {
 	t.line("%s: "+format, withTime(args)...)
 }
@@ -61,8 +61,8 @@ func withTime(args []any) []any {
 	return append([]any{time.Now().UTC().Format("2006-01-02 15:04:05Z")}, args...)
 }
 
-// openDiag makes the process's own log, _diag/Agent_….log or Worker_….log
-// (5.6), in dir where a variable moved it (3.9).
+// openDiag opens the process's log, _diag/Agent_….log or Worker_….log (5.6). dir is another
+// directory if a variable sets one (3.9).
 func openDiag(dir, root, name string) (*log.Logger, io.Closer, error) {
 	if dir == "" {
 		dir = filepath.Join(root, "_diag")

@@ -19,7 +19,7 @@ import (
 // assertionLife is the longest lifetime that the server accepts (7.1).
 const assertionLife = 5 * time.Minute
 
-// tokenSource proves the agent's key and keeps the access token it gets for it.
+// tokenSource gets access tokens with the agent's key, and caches the last one.
 type tokenSource struct {
 	http  *http.Client
 	creds credentialsFile
@@ -43,19 +43,20 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("the token endpoint answered %d %s", e.status, e.code)
 }
 
-// isClockSkew reports whether the clocks differ too much; only the text of the answer says so (5.5).
+// isClockSkew reports whether the clocks differ too much. Only the text of the answer shows that
+// (5.5).
 func (e *tokenError) isClockSkew() bool {
 	return strings.Contains(e.description, "Current server time is")
 }
 
-// isClientGone reports whether the registration behind the client id does not exist any more (6: "token refused").
+// isClientGone reports whether the registration with the client id no longer exists (6: "token
+// refused").
 func isClientGone(err error) bool {
 	var token *tokenError
 	return errors.As(err, &token) && token.code == "invalid_client" && !token.isClockSkew()
 }
 
-// bearer returns the token, a new one when asked or when the old one nears its
-// end.
+// bearer returns the token. It gets a new one with fresh, or if the old one expires soon.
 func (t *tokenSource) bearer(ctx context.Context, fresh bool) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,7 +104,7 @@ func (t *tokenSource) fetch(ctx context.Context) (string, time.Duration, error) 
 func parseToken(status int, body []byte) (string, time.Duration, error) {
 	var answer struct {
 		AccessToken string      `json:"access_token"`
-		ExpiresIn   json.Number `json:"expires_in"` // some servers quote it
+		ExpiresIn   json.Number `json:"expires_in"` // a string on some servers
 		Error       string      `json:"error"`
 		Description string      `json:"error_description"`
 	}

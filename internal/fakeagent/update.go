@@ -15,9 +15,9 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// updateScript is update.sh.template, cut down (4.3): an orphan that waits
-// until the listener is gone from the process table (a zombie is not), swaps
-// bin, and leaves its log under the name that tells how it went.
+// updateScript is a short form of update.sh.template (4.3). It is an orphan that waits until the
+// listener is no longer in the process table (a zombie still is), replaces bin, and renames its
+// log to a name with the result.
 const updateScript = `#!/bin/sh
 # azptend's fake agent: what _update.sh of the real agent does, cut down.
 pid=$1 old=$2 new=$3 log=$4
@@ -36,8 +36,8 @@ else
 fi
 `
 
-// stageUpdate acts on an AgentRefresh: it puts the "new version", which is a
-// copy of this one, beside the old. The swap waits for the running job.
+// stageUpdate handles an AgentRefresh: it puts the new version, which is a copy of this one,
+// beside the old one. It replaces the old one after the running job.
 func (l *listener) stageUpdate(body []byte) {
 	if l.env["agent.disableupdate"] != "" { // deleted and ignored (4.3)
 		l.log.Printf("ignoring an update: agent.disableupdate is set")
@@ -64,8 +64,8 @@ func (l *listener) stageUpdate(body []byte) {
 	}
 }
 
-// acceptsUpdate: not the version that runs, a version at all, and no downgrade where
-// those are forbidden (4.3).
+// acceptsUpdate says whether the target is a valid version, is not the one that runs, and is not
+// a forbidden downgrade (4.3).
 func (l *listener) acceptsUpdate(target string) bool {
 	if target == l.version || !regexp.MustCompile(`^\d{1,9}\.\d{1,9}\.\d{1,9}$`).MatchString(target) {
 		return false
@@ -96,8 +96,8 @@ func (l *listener) copyVersion(target string) error {
 	return writeAtomically(filepath.Join(dir, versionFile), strings.NewReader(target+"\n"), 0o644)
 }
 
-// launchUpdate starts the script and returns the exit code; false means that it
-// could not be started and the listener continues.
+// launchUpdate starts the script and returns the listener's exit code. false means that it could
+// not be started, and the listener continues.
 func (l *listener) launchUpdate() (int, bool) {
 	target := l.update
 	l.update = ""
@@ -113,8 +113,8 @@ func (l *listener) launchUpdate() (int, bool) {
 	return exitUpdating, true
 }
 
-// exitAsOrdered leaves with a code because a test wants it. An update is a real one, to a
-// version that nobody asked for.
+// exitAsOrdered exits with the code that a test ordered. For the codes of an update it makes a
+// real update, to the next version.
 func (l *listener) exitAsOrdered(code int) int {
 	if code != exitUpdating && code != exitOnceUpdate {
 		return code
@@ -130,7 +130,7 @@ func (l *listener) exitAsOrdered(code int) int {
 	return code
 }
 
-// nextVersion counts the last number on.
+// nextVersion increments the last number of a version.
 func nextVersion(version string) string {
 	at := strings.LastIndex(version, ".") + 1
 	n, _ := strconv.Atoi(version[at:])

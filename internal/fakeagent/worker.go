@@ -18,7 +18,7 @@ import (
 	"github.com/azptend/azptend/internal/proc"
 )
 
-// shutdownText is the issue of a job that ended because its agent did (5.3).
+// shutdownText is the issue of a job that was cancelled because its agent shut down (5.3).
 const shutdownText = "The agent has received a shutdown signal. This can happen when the agent service is stopped, or a manually started agent is canceled."
 
 // The reasons why a job's steps are stopped.
@@ -27,10 +27,10 @@ var (
 	errShutdown = errors.New("the agent shuts down")
 )
 
-// firstFrame bounds the wait for the job.
+// firstFrame is the timeout of the wait for the job.
 const firstFrame = 30 * time.Second
 
-// worker side of a job.
+// workerJob is a job in its worker.
 type workerJob struct {
 	message      jobMessage
 	once         bool
@@ -44,7 +44,7 @@ type workerJob struct {
 	log          *log.Logger
 	mask         *strings.Replacer
 	leaving      atomic.Bool   // the listener shuts down
-	stoppedSteps []*proc.Child // stopped steps, whose groups are swept at the end
+	stoppedSteps []*proc.Child // stopped steps, whose groups are killed at the end
 }
 
 // workerMain is "Agent.Worker spawnclient <in> <out>".
@@ -66,7 +66,7 @@ func workerMain(ctx context.Context, args []string, env environ, stderr *os.File
 	}
 	w := &workerJob{env: env}
 	if env["AZPTEND_FAKEAGENT_TERM"] == "ignore" {
-		signal.Ignore(syscall.SIGTERM) // and so do the steps, which inherit it
+		signal.Ignore(syscall.SIGTERM) // the steps inherit it
 	}
 	if w.install, err = findInstallation(); err != nil {
 		return fail(err)
@@ -88,8 +88,8 @@ func workerMain(ctx context.Context, args []string, env environ, stderr *os.File
 	return workerExitBase + int(w.run(ctx))
 }
 
-// inherited is a pipe's end that the listener left open for us. It must not
-// reach the steps.
+// inherited is the end of a pipe that this process inherited from the listener. The steps must
+// not inherit it.
 func inherited(number string) (*os.File, error) {
 	fd, err := strconv.Atoi(number)
 	if err != nil || fd < 3 {
@@ -102,7 +102,7 @@ func inherited(number string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pipe"), nil
 }
 
-// prepare reads the job from the listener and all that is needed to run it.
+// prepare reads the job from the listener, and prepares its run.
 func (w *workerJob) prepare(in *os.File) error {
 	k, err := readSettings(w.env)
 	if err != nil {
@@ -130,8 +130,8 @@ func (w *workerJob) prepare(in *os.File) error {
 	return err
 }
 
-// listen waits for the listener's stop requests. A listener that is gone sends none: the
-// worker is orphaned then and goes on (5.1).
+// listen waits for the listener's stop requests. If the listener has exited, the worker continues
+// (5.1).
 func (w *workerJob) listen(in *os.File, stop context.CancelCauseFunc) {
 	for {
 		kind, _, err := readFrame(in)
@@ -148,8 +148,8 @@ func (w *workerJob) listen(in *os.File, stop context.CancelCauseFunc) {
 	}
 }
 
-// run does the job and reports it; ctx ends with the stop request. What is said
-// to the server is said also after that.
+// run runs the job and reports it. ctx ends with a stop request. Reports to the server continue
+// after that.
 func (w *workerJob) run(ctx context.Context) result {
 	report := context.WithoutCancel(ctx)
 	root := record{ID: w.message.JobID, Type: "Job", Name: w.message.JobDisplayName, RefName: w.message.JobName, WorkerName: w.agent.AgentName, Order: 1}
@@ -177,7 +177,7 @@ func (w *workerJob) run(ctx context.Context) result {
 	return outcome
 }
 
-// stepRecords are the records of all steps, pending.
+// stepRecords are pending records of all steps.
 func (w *workerJob) stepRecords() []record {
 	var records []record
 	for i, s := range w.message.Steps {

@@ -19,6 +19,8 @@ const maxLog = 100
 // board holds what the loops have seen and done, for the page and its event streams. It
 // is safe for use by several goroutines.
 type board struct {
+	url string // the organisation's
+
 	mu      sync.Mutex
 	pools   []*poolState
 	log     []LogEntry // the newest last
@@ -37,8 +39,8 @@ type poolState struct {
 	pause        time.Duration // for how long it will do nothing
 }
 
-func newBoard(names []string, now time.Time) *board {
-	f := &board{changed: make(chan struct{})}
+func newBoard(url string, names []string, now time.Time) *board {
+	f := &board{url: url, changed: make(chan struct{})}
 	for _, name := range names {
 		f.pools = append(f.pools, &poolState{name: name, lastActive: now})
 	}
@@ -65,6 +67,7 @@ func (f *board) record(d LogEntry) {
 
 // view is a copy of the board that does not change.
 type view struct {
+	url   string // the organisation's
 	pools []poolView
 	log   []LogEntry // the newest first
 }
@@ -82,7 +85,7 @@ type poolView struct {
 func (f *board) view(at time.Time) (view, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var v view
+	v := view{url: f.url}
 	for _, r := range f.pools {
 		now := at.Add(r.serverAhead)
 		v.pools = append(v.pools, poolView{r.name, now, r.snapshot, r.lastErr, r.failingSince, r.history.last(maxSlots, now)})

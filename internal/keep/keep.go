@@ -28,13 +28,14 @@ import (
 // PoolSource says how to find a pool.
 type PoolSource struct {
 	Name string // for people and metrics
-	// Open finds the pool. It is called until it succeeds. A permanent error ends the
-	// keeper: a setting is wrong, or a right is missing.
+	// Open finds the pool. It is called until it succeeds. A permanent error, of it or of the
+	// first look, ends the keeper: a setting is wrong, or a right is missing.
 	Open func(context.Context) (*pool.Pool, error)
 }
 
 // Options say which pools to keep, and how.
 type Options struct {
+	URL      string // the organisation's address, for links; "" for none
 	Pools    []PoolSource
 	Interval time.Duration // at least, between two looks at a pool
 	Rules    pool.Rules    // which agents are ghosts
@@ -65,11 +66,11 @@ func New(o Options) *Keeper {
 		names = append(names, p.Name)
 		o.Metrics.initPool(p.Name)
 	}
-	return &Keeper{o: o, board: newBoard(names, time.Now())}
+	return &Keeper{o: o, board: newBoard(o.URL, names, time.Now())}
 }
 
-// Run keeps the pools until ctx ends, which is no error, or until one of them cannot be found
-// for a permanent reason.
+// Run keeps the pools until ctx ends, which is no error, or until one of them cannot be
+// shown at the start, for a permanent reason.
 func (k *Keeper) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -97,7 +98,7 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if (t.pool == nil && isPermanent(err)) || errors.As(err, new(*pool.InvalidVersionError)) {
+		if (!t.seen && isPermanent(err)) || errors.As(err, new(*pool.InvalidVersionError)) {
 			return err
 		}
 		t.report(err)
@@ -119,6 +120,7 @@ type poolLoop struct {
 	failures int // in a row
 
 	pool          *pool.Pool // nil until it was found
+	seen          bool       // the server has shown its agents: a later refusal may pass
 	placeholderID int        // the agent with the placeholder's name, once it is ensured or cannot be
 	agentCount    int        // agents of the last look
 	jobs          jobTracker
@@ -143,7 +145,7 @@ func (t *poolLoop) round(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	t.lookDuration = time.Since(begun)
+	t.lookDuration, t.seen = time.Since(begun), true
 	t.agentCount = len(s.Verdicts)
 	t.show(s, t.jobs.update(slices.Concat(s.Queue, s.Finished)))
 	return t.act(ctx, s)
@@ -162,7 +164,7 @@ func historyFor(agents int) int {
 
 // show updates metrics and the page.
 func (t *poolLoop) show(s pool.Survey, found jobChanges) {
-	p := newSnapshot(s, t.k.o.Prune)
+	p := newSnapshot(s, t.pool.ID, t.k.o.Prune)
 	t.k.o.Metrics.setPool(t.state.name, p)
 	t.k.o.Metrics.addJobs(t.state.name, found)
 	t.k.board.update(func() {

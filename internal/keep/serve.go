@@ -23,7 +23,7 @@ var files embed.FS
 // contentSecurityPolicy lets the page load only its own three files and its events. No other
 // page may hold it in a frame.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // maxStreams limits how many pages are open at once.
 const maxStreams = 64
@@ -76,10 +76,10 @@ func probe(problem string, well func() bool) http.HandlerFunc {
 	}
 }
 
-func (w *pageServer) page(out http.ResponseWriter, _ *http.Request) {
+func (w *pageServer) page(out http.ResponseWriter, r *http.Request) {
 	v, _ := w.k.board.view(time.Now())
 	out.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = io.WriteString(out, renderPage(v))
+	_, _ = io.WriteString(out, renderPage(v, readFilter(r.URL.Query())))
 }
 
 const (
@@ -101,10 +101,10 @@ func (w *pageServer) events(out http.ResponseWriter, r *http.Request) {
 	defer w.streams.Add(-1)
 	out.Header().Set("Content-Type", "text/event-stream")
 	out.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the events
-	last := map[string]string{}
+	last, chosen := map[string]string{}, readFilter(r.URL.Query())
 	for {
 		v, changed := w.k.board.view(time.Now())
-		if err := send(out, newParts(last, renderParts(v))); err != nil {
+		if err := send(out, newParts(last, renderParts(v, chosen))); err != nil {
 			return
 		}
 		if retry.Sleep(r.Context(), minEventInterval) != nil {

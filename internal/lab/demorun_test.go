@@ -2,7 +2,7 @@ package lab
 
 import "testing"
 
-// TestWithoutTime: the demo shows a job's lines as the script wrote them.
+// TestWithoutTime: the demo prints a job's lines without the time.
 func TestWithoutTime(t *testing.T) {
 	for in, want := range map[string]string{
 		"2026-11-22T21:01:06.8401002Z hello": "hello",

@@ -66,7 +66,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// helpTexts are the helps of a command and of all below it, by the command's path.
+// helpTexts are the help texts of a command and its subcommands, by the command's path.
 func helpTexts(t *testing.T, c *cobra.Command) map[string]string {
 	t.Helper()
 	var help bytes.Buffer

@@ -36,7 +36,7 @@ func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, e
 		return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{Name: poolName}, RetryFor: keep.RetryFor})
 	}
 	keeper := keep.New(keep.Options{
-		Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
+		URL: orgURL, Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
 	})
 	p := &keeperPage{url: "http://" + listener.Addr().String() + "/"}
 	p.running.Go(func() { _ = keeper.Run(ctx) })

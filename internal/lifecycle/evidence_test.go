@@ -39,7 +39,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), budgetSpent.Reason},
-		{"the same, and the listener's log tells it too: it was azptend", usual, concat(away(WorkerWithSteps), []row{
+		{"the same, and the listener's log shows it too: azptend cut it", usual, concat(away(WorkerWithSteps), []row{
 			{time.Second, ListenerExited{Cut: SurelyCut}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), budgetSpent.Reason},
@@ -47,7 +47,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
-		{"the same, and nobody can look: it may have been cut", usual, concat(lost, []row{
+		{"the same, and scans fail: it may have been cut", usual, concat(lost, []row{
 			{time.Minute, sigterm, "scan, call disable"},
 			{time.Second, WorkerScanned{Worker: WorkerUnknown}, ""},
 			{59 * time.Second, DisableResult{result(Unreachable)}, "scan"},
@@ -55,7 +55,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), notSeen.Reason},
-		{"what a look showed is kept although the server does not answer it", usual, concat(lost, []row{
+		{"the result of an inspection is kept although the server does not answer", usual, concat(lost, []row{
 			{time.Minute, sigterm, "scan, call disable"},
 			{time.Second, WorkerScanned{Worker: NoWorker}, ""},
 			{time.Second, DisableResult{ok}, "call inspect"},
@@ -133,7 +133,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Second, WorkerScanned{Worker: NoWorker}, ""},
 			{time.Second, ListenerExited{}, "finish ok"},
 		}), "asked"},
-		{"a listener that was killed in its job: the agent goes on, and the end of the run tells of the job", usual, concat(busy, []row{
+		{"a listener that was killed during its job: the agent goes on, and the run ends with job cut", usual, concat(busy, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
 			{time.Second, RemoveResult{ok}, ""},
 			{reregisterPause, Tick{}, "call register"},
@@ -148,7 +148,7 @@ func TestEvidenceScenarios(t *testing.T) {
 			{time.Millisecond, WorkerScanned{Worker: NoWorker}, ""},
 			{time.Second, ListenerExited{}, "finish job cut"},
 		}), cutByExit + " signal 9"},
-		{"it ends in the middle of a job, and nobody knows why", Policy{Once: true}, concat(idle, []row{
+		{"it exits during a job with code 0", Policy{Once: true}, concat(idle, []row{
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, ListenerExited{}, "kill, call remove"},

@@ -75,7 +75,7 @@ func TestLimits(t *testing.T) {
 			{idleConfirmTime, Tick{}, "call inspect"},
 		}, removed), cannotCountJobs},
 
-		{"a person's first Ctrl-C is no insistence, whatever a limit has said", with(Limits{Jobs: 1}), concat(idle, []row{
+		{"the first Ctrl-C after a limit does not cancel", with(Limits{Jobs: 1}), concat(idle, []row{
 			{time.Second, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, UserInterrupt{}, ""},

@@ -15,7 +15,7 @@ func TestFaultScenarios(t *testing.T) {
 		rows   []row
 		why    string // part of the end's reason
 	}{
-		{"exit 1 over the session of an earlier listener: started again until that has lapsed", usual, concat(started, []row{
+		{"exit 1 because of the session of an earlier listener: restarted until that has expired", usual, concat(started, []row{
 			{time.Second, SessionConflict{}, ""},
 			{4 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, ""},
@@ -28,7 +28,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, InspectResult{Result: ok}, "call remove"},
 		}), "exit code 1"},
 
-		{"that session does not lapse: somebody else's listener lives by our key", usual, concat(started, []row{
+		{"that session does not expire: another listener uses our key", usual, concat(started, []row{
 			{time.Second, SessionConflict{}, ""},
 			{4 * time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: ok}, ""},
@@ -60,7 +60,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), "the job was cut"},
 
-		{"503 to the POST, then the name is taken, and nobody is seen: 75, and what may be ours is named", usual, concat(booted, []row{
+		{"503 to the POST, then the name is taken by an agent that is not shown: 75, and an agent that may be ours is reported", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
 			{time.Second, Tick{}, "call register"},
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
@@ -123,7 +123,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), cutByOthers.Reason},
 
-		{"--once, and its one job fails of itself before the listener is told to end", Policy{Once: true}, concat(idle, []row{
+		{"--once, and its job fails before the listener is interrupted", Policy{Once: true}, concat(idle, []row{
 			{time.Minute, JobStarted{}, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Minute, JobFinished{}, "call remove"},
@@ -131,7 +131,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "one job served"},
 
-		{"a job that fails while azptend drains: it is azptend that tells the listener to end", usual, concat(busy, []row{
+		{"a job that fails during a drain, before azptend interrupts the listener", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Second, JobFinished{}, "call inspect"},
@@ -147,7 +147,7 @@ func TestFaultScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish job cut"},
 		}), exitedOKInJob.Reason},
 
-		{"SIGTERM to every process, and the job has succeeded all the same", usual, concat(busy, []row{
+		{"SIGTERM to all processes, and the job succeeds", usual, concat(busy, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, ""},
 			{time.Second, JobFinished{}, "call inspect"},

@@ -175,7 +175,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
-		{"a look that sees no agent, and a 404 to the DELETE that is not true: once more", usual, concat(idle, []row{
+		{"an inspection does not show the agent, and a wrong 404 to the DELETE: one more try", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{ok}, "call inspect"},
 			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
@@ -185,7 +185,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
-		{"a 404 that is not true: the agent is removed all the same", usual, concat(idle, []row{
+		{"a wrong 404: the agent is still removed", usual, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{result(NotFound)}, ""},
 			{shortPause, Tick{}, "call disable"},
@@ -195,7 +195,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, ListenerExited{}, "finish ok"},
 		}), "SIGTERM"},
 
-		{"a job had begun when the listener was told to end, and nobody knew: it was cut, and that is said", Policy{Grace: 4 * time.Second}, concat(idle, []row{
+		{"a job had begun unknown when the listener was interrupted: it was cut, and that is reported", Policy{Grace: 4 * time.Second}, concat(idle, []row{
 			{time.Minute, sigterm, "interrupt"},
 			{100 * time.Millisecond, JobStarted{}, ""},
 			{500 * time.Millisecond, JobFinished{}, ""},
@@ -203,7 +203,7 @@ func TestScenarios(t *testing.T) {
 			{100 * time.Millisecond, RemoveResult{ok}, "finish job cut"},
 		}), budgetSpent.Reason},
 
-		{"the same, and a person had insisted", usual, concat(idle, []row{
+		{"the same, after a second SIGINT", usual, concat(idle, []row{
 			{time.Minute, UserInterrupt{}, "call disable"},
 			{2 * time.Second, UserInterrupt{}, "interrupt, abort"},
 			{100 * time.Millisecond, JobStarted{}, ""},
@@ -326,14 +326,14 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exited during its job"},
 
-		{"--once: a listener that was killed before it was heard to have a job, as the server says", once, concat(idle, []row{
+		{"--once: a listener was killed before it reported its job, which the server shows", once, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
 			{time.Second, RemoveResult{result(JobRunning)}, ""},
 			{time.Second, Tick{}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exited during its job"},
 
-		{"--once: a listener that was killed and had no job, as far as anybody says, is registered anew", once, concat(idle, []row{
+		{"--once: a listener was killed without evidence of a job: the agent is registered again", once, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
 			{time.Second, RemoveResult{ok}, ""},
 			{reregisterPause, Tick{}, "call register"},
@@ -351,7 +351,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exit code 1"},
 
-		{"exit 1: the agent was deleted, so register anew", usual, concat(idle, []row{
+		{"exit 1: the agent was deleted, so register again", usual, concat(idle, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Code: 1}}, "call inspect"},
 			{time.Second, InspectResult{Result: result(NotFound)}, "call remove"},
 			{time.Second, RemoveResult{result(NotFound)}, ""}, // only two 404s to a DELETE prove that it is gone
@@ -361,7 +361,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RegisterResult{ok, 8}, "call launch"},
 		}), ""},
 
-		{"the listener is killed: its session stays, so register anew", usual, concat(busy, []row{
+		{"the listener is killed: its session stays, so register again", usual, concat(busy, []row{
 			{time.Minute, ListenerExited{Exit: Exit{Signal: 9}}, "kill, call remove"},
 			{time.Second, RemoveResult{result(JobRunning)}, ""}, // until the lock of its job expires
 			{time.Second, Tick{}, "call remove"},
@@ -395,7 +395,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish listener failed"},
 		}), "exited during its job"},
 
-		{"the socket is lost: idle only when the others have said so for a while", usual, concat(idle, []row{
+		{"the socket is lost: idle only after server and scans have shown no job for a while", usual, concat(idle, []row{
 			{time.Second, SocketLost{}, ""},
 			{time.Minute, DrainRequested{Reason: "asked"}, "call disable"},
 			{time.Second, DisableResult{ok}, "call inspect"},
@@ -465,7 +465,7 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{result(NotFound)}, "finish job cut"},
 		}), cutByExit},
 
-		{"the socket is lost and a worker runs when a person insists", usual, concat(busy, []row{
+		{"the socket is lost and a worker runs at the second SIGINT", usual, concat(busy, []row{
 			{time.Second, SocketLost{}, ""},
 			{time.Minute, UserInterrupt{}, "call disable"},
 			{time.Second, DisableResult{ok}, "call inspect"},
@@ -485,19 +485,19 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RegisterResult{ok, 7}, "call launch"},
 		}), ""},
 
-		{"the name is held by an earlier life on this host, still online", usual, concat(booted, []row{
+		{"a previous run's agent has the name, still online", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: PreviousRun, Online: true, AgentID: 3}, "call remove conflicting agent"},
 		}), ""},
 
-		{"the name is held by somebody else, online: watched, then 75", usual, concat(booted, []row{
+		{"another agent has the name, online: wait, then 75", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, ""},
 			{conflictInterval, Tick{}, "call look up"},
 			{50 * time.Second, LookUpResult{Result: ok, Owner: Foreign, Online: true}, "finish name taken"},
 		}), "another agent has"},
 
-		{"the name is taken by an agent nobody sees: no hot loop, then 75", usual, concat(booted, []row{
+		{"the name is taken by an agent that is not shown: no hot loop, then 75", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(NameTaken)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
 			{time.Second, Tick{}, "call register"},
@@ -530,7 +530,7 @@ func TestScenarios(t *testing.T) {
 			{reregisterPause, Tick{}, "call register"},
 		}), ""},
 
-		{"the POST's answer is lost: nobody is there, and after a while nobody will be", usual, concat(booted, []row{
+		{"the POST's answer is lost: no agent is shown, also after latePostWindow", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(AnswerLost)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
 			{latePostWindow - time.Second, Tick{}, "call look up"},
@@ -549,14 +549,14 @@ func TestScenarios(t *testing.T) {
 			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
-		{"503 to the POST, and SIGTERM before the next: the agent that the server has added all the same is removed", usual, concat(booted, []row{
+		{"503 to the POST, and SIGTERM before the next: the agent that the server added is removed", usual, concat(booted, []row{
 			{time.Second, RegisterResult{Result: result(Unclear)}, ""},
 			{500 * time.Millisecond, sigterm, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: ThisRun, AgentID: 7}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish ok"},
 		}), "SIGTERM"},
 
-		{"SIGTERM while the POST is out that is answered with 503: nobody is there, and after a while nobody will be", usual, concat(booted, []row{
+		{"SIGTERM during a POST that is answered with 503: no agent is shown, also after latePostWindow", usual, concat(booted, []row{
 			{time.Second, sigterm, ""},
 			{time.Second, RegisterResult{Result: result(Unclear)}, "call look up"},
 			{time.Second, LookUpResult{Result: ok, Owner: NoAgent}, ""},
@@ -594,13 +594,13 @@ func TestScenarios(t *testing.T) {
 			{bootTimeout, PrepareResult{Result: result(Unreachable)}, "finish unreachable"},
 		}, "startup failed"},
 
-		{"the agent's folder is unfit after all", usual, concat(booted, []row{
+		{"the agent's directory turns out to be unusable", usual, concat(booted, []row{
 			{time.Second, RegisterResult{ok, 7}, "call launch"},
 			{time.Second, LaunchResult{result(DirUnusable)}, "call remove"},
 			{time.Second, RemoveResult{ok}, "finish directory unusable"},
 		}), "cannot start the listener"},
 
-		{"what cannot be removed is named; --strict-remove says so in the code", Policy{Grace: time.Minute, StrictRemove: true}, concat(idle, []row{
+		{"an agent that cannot be removed is reported; --strict-remove changes the exit code", Policy{Grace: time.Minute, StrictRemove: true}, concat(idle, []row{
 			{time.Minute, sigterm, "call disable"},
 			{time.Second, DisableResult{result(Denied)}, "call inspect"},
 			{time.Second, InspectResult{Result: result(Denied)}, "call remove"},

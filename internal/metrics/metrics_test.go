@@ -54,8 +54,8 @@ app_wait_seconds_count{pool="B"} 0
 	}
 }
 
-// TestPrometheusReadsIt: whatever the labels and numbers are, Prometheus' own
-// parser reads back what was put in.
+// TestPrometheusReadsIt: Prometheus' parser returns the same labels and numbers, whatever they
+// are.
 func TestPrometheusReadsIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := &metrics.Registry{}
@@ -95,7 +95,7 @@ func parse(t interface{ Fatal(...any) }, text string) map[string]*dto.MetricFami
 	return families
 }
 
-// TestScrape: the answer says in which format it is, and the lint can say no.
+// TestScrape: the answer has the right Content-Type, and the lint finds a bad metric.
 func TestScrape(t *testing.T) {
 	r := &metrics.Registry{}
 	r.Counter("app_requests", "A counter that is not called one.")
@@ -110,8 +110,8 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-// TestTogether is for the race detector.
-func TestTogether(t *testing.T) {
+// TestConcurrentUse is for the race detector.
+func TestConcurrentUse(t *testing.T) {
 	r := &metrics.Registry{}
 	c := r.Counter("app_total", "All.", "who")
 	var all sync.WaitGroup
@@ -129,7 +129,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-func TestMistakesOfTheAuthor(t *testing.T) {
+func TestWrongUsePanics(t *testing.T) {
 	for name, mistake := range map[string]func(*metrics.Registry){
 		"twice":  func(r *metrics.Registry) { r.Counter("a_total", "A."); r.Gauge("a_total", "A.") },
 		"labels": func(r *metrics.Registry) { r.Counter("a_total", "A.", "one").Add(1) },

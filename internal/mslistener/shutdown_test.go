@@ -26,11 +26,11 @@ func TestShutdown(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{"cancelled", "", shutdownLine + resultLine + "Canceled\n", mslistener.ShutdownRecord{Signaled: true, JobResult: "Canceled", JobEndedAfter: true}, true},
-		{"the worker died before the listener heard it", "", resultLine + "Failed\n" + shutdownLine, mslistener.ShutdownRecord{Signaled: true, JobResult: "Failed"}, true},
-		{"succeeded all the same", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", mslistener.ShutdownRecord{Signaled: true, JobResult: "Succeeded", JobEndedAfter: true}, false},
+		{"the worker was killed before the listener got the signal", "", resultLine + "Failed\n" + shutdownLine, mslistener.ShutdownRecord{Signaled: true, JobResult: "Failed"}, true},
+		{"succeeded after the signal", "", resultLine + "Failed\n" + shutdownLine + resultLine + "Succeeded\n", mslistener.ShutdownRecord{Signaled: true, JobResult: "Succeeded", JobEndedAfter: true}, false},
 		{"with issues", "", shutdownLine + resultLine + "SucceededWithIssues\n", mslistener.ShutdownRecord{Signaled: true, JobResult: "SucceededWithIssues", JobEndedAfter: true}, false},
 		{"no job", "", shutdownLine, mslistener.ShutdownRecord{Signaled: true}, false},
-		{"failed, and nobody told it to end", "", resultLine + "Failed\n", mslistener.ShutdownRecord{JobResult: "Failed"}, false},
+		{"failed, without a signal", "", resultLine + "Failed\n", mslistener.ShutdownRecord{JobResult: "Failed"}, false},
 		{"an earlier listener's", shutdownLine + resultLine + "Canceled\n", "", mslistener.ShutdownRecord{}, false},
 		{"at the end of a long log", "", strings.Repeat("x\n", 1<<20) + shutdownLine + resultLine + "Canceled\n", mslistener.ShutdownRecord{Signaled: true, JobResult: "Canceled", JobEndedAfter: true}, true},
 	} {

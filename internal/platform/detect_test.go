@@ -9,9 +9,9 @@ import (
 	"github.com/azptend/azptend/internal/platform"
 )
 
-// The environments are those that the platforms really inject, with the values
-// made up: Container Apps' and App Service's from Microsoft's pages, Container
-// Instances' from a public dump of one (docs/platforms.md).
+// The environments have the variables that the platforms really set, with made-up values. Those
+// of Container Apps and App Service are from Microsoft's pages, those of Container Instances
+// from a public dump (docs/platforms.md).
 var (
 	containerApp = map[string]string{
 		"CONTAINER_APP_NAME": "agents", "CONTAINER_APP_REVISION": "agents--20mh1s9", "CONTAINER_APP_HOSTNAME": "agents--20mh1s9.x.westeurope.azurecontainerapps.io",
@@ -49,7 +49,7 @@ func with(base map[string]string, more ...string) map[string]string {
 	return m
 }
 
-func TestFind(t *testing.T) {
+func TestDetect(t *testing.T) {
 	none := []string{}
 	for _, tt := range []struct {
 		name   string
@@ -95,7 +95,7 @@ func TestFind(t *testing.T) {
 			if got.Platform != tt.want || got.GracePeriod != tt.grace || got.DetectedBy != tt.seen || got.DisplayName == "" {
 				t.Errorf("found %+v, want %s, %v, by %s", got, tt.want, tt.grace, tt.seen)
 			}
-			for _, word := range platform.All() { // a person's word outweighs every sign
+			for _, word := range platform.All() { // AZP_PLATFORM overrides all other evidence
 				o.Override = word
 				if named := platform.Detect(o); named.Platform != word || named.DetectedBy != "AZP_PLATFORM (--platform)" || named.GracePeriod == 0 {
 					t.Errorf("%s, named: %+v", word, named)
@@ -105,8 +105,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// Where a platform gives no more than some time, its default is within it.
-func TestLongest(t *testing.T) {
+// TestMaxGracePeriod: a platform's default grace period is within its maximum.
+func TestMaxGracePeriod(t *testing.T) {
 	for _, word := range platform.All() {
 		p := platform.Detect(platform.Options{Getenv: func(string) string { return "" }, Files: fstest.MapFS{}, Override: word})
 		if p.MaxGracePeriod != 0 && p.GracePeriod > p.MaxGracePeriod {

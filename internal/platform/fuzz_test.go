@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzNotices: whatever the metadata service says, a notice is of a kind that
-// ends the machine, has an id, and is about this machine and not twice.
+// FuzzNotices: for any answer of the metadata service, an event has a kind that ends the machine
+// and an id, concerns this machine, and is returned once.
 func FuzzNotices(f *testing.F) {
 	f.Add(`{"DocumentIncarnation":2,"Events":[{"EventId":"C7061BAC-AFDC-4513-B24B-AA5F13A16123","EventStatus":"Scheduled","EventType":"Preempt","ResourceType":"VirtualMachine","Resources":["WestNO_0","WestNO_1"],"NotBefore":"Mon, 11 Apr 2026 22:26:58 GMT","Description":"","EventSource":"Platform","DurationInSeconds":5}]}`, "westno_0")
 	f.Add(`{"DocumentIncarnation":1,"Events":[]}`, "vm")
@@ -31,7 +31,7 @@ func FuzzNotices(f *testing.F) {
 	})
 }
 
-// FuzzMachine: a name, or an error.
+// FuzzMachine: the result is a name or an error.
 func FuzzMachine(f *testing.F) {
 	f.Add(`{"name":"agents_0","vmScaleSetName":"agents"}`)
 	f.Add(`{"name":""}`)

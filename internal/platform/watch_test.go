@@ -16,14 +16,14 @@ import (
 	"github.com/azptend/azptend/internal/platform"
 )
 
-// service is a metadata service without a network, for synctest's clock.
+// service is a metadata service without a network, for synctest.
 type service struct {
 	mu     sync.Mutex
 	name   string
 	events []map[string]any
 	broken error
 	slow   time.Duration // of the first answer
-	asked  []time.Time   // for events
+	asked  []time.Time   // times of the requests for events
 	posts  []string
 }
 
@@ -79,7 +79,7 @@ func event(id, kind string, in time.Duration, resources ...string) map[string]an
 	}
 }
 
-// told is what a watcher said, as text.
+// told are the calls of a watcher's functions, as text.
 type told struct {
 	mu    sync.Mutex
 	lines []string
@@ -97,7 +97,7 @@ func (l *told) text() string {
 	return strings.Join(l.lines, ", ")
 }
 
-// watching runs a watcher through a script, and returns what it said.
+// watching runs a watcher and a script, and returns the calls of its functions.
 func watching(t *testing.T, s *service, script func()) string {
 	var said told
 	w := &platform.Watcher{
@@ -115,10 +115,9 @@ func watching(t *testing.T, s *service, script func()) string {
 	return said.text()
 }
 
-// TestWatcher: what is told, and when.
+// TestWatcher checks which functions are called, and when.
 func TestWatcher(t *testing.T) {
-	// pass lets time go by: the fake clock of a synctest bubble, in which nobody
-	// really sleeps.
+	// pass lets time pass, on the fake clock of the synctest bubble.
 	pass := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
 	for _, tt := range []struct {
 		name   string
@@ -157,7 +156,7 @@ func TestWatcher(t *testing.T) {
 			pass(time.Minute)
 			s.set(func() { s.events[0] = event("a", "Reboot", 2*time.Minute, "agents_0") })
 			pass(10 * time.Second)
-			s.set(func() { s.events[0] = event("a", "Reboot", 5*time.Minute, "agents_0") }) // later is no news
+			s.set(func() { s.events[0] = event("a", "Reboot", 5*time.Minute, "agents_0") }) // a later time is not reported
 			pass(10 * time.Second)
 			s.set(func() { s.events[0]["EventStatus"], s.events[0]["NotBefore"] = "Started", "" })
 			pass(10 * time.Second)
@@ -191,7 +190,7 @@ func TestWatcher(t *testing.T) {
 		{"the first answer takes two minutes", func(s *service) {
 			s.set(func() { s.slow = 2 * time.Minute })
 			pass(3 * time.Minute)
-			s.set(func() { s.slow = 2 * time.Minute }) // and a later one is given up
+			s.set(func() { s.slow = 2 * time.Minute }) // a later request times out
 			pass(3 * time.Minute)
 		}, "silent true, silent false"},
 	} {
@@ -206,9 +205,8 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
-// TestLooksEverySecond: so often is wanted, and no more often allowed for five
-// azptends on one machine.
-func TestLooksEverySecond(t *testing.T) {
+// TestPollsEverySecond: Azure recommends one request a second, and allows five for a machine.
+func TestPollsEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &service{name: "agents_0"}
 		watching(t, s, func() { time.Sleep(time.Minute) })
@@ -230,7 +228,7 @@ func TestApprove(t *testing.T) {
 	}
 }
 
-// TestOtherMachines: who approves an event approves it for all of them.
+// TestOtherMachines: an approval of an event applies to all machines that it concerns.
 func TestOtherMachines(t *testing.T) {
 	s := &service{name: "vm-1", events: []map[string]any{event("a", "Reboot", time.Minute, "VM-1"), event("b", "Reboot", time.Minute, "vm-0", "vm-1", "vm-2")}}
 	notices, err := (&platform.Metadata{HTTP: &http.Client{Transport: s}}).Events(t.Context())
@@ -239,9 +237,9 @@ func TestOtherMachines(t *testing.T) {
 	}
 }
 
-// TestAwaitQuiet: an agent is not started into a machine's end, and is once that
-// is over or called off; and at once where there is nobody to ask.
-func TestAwaitQuiet(t *testing.T) {
+// TestWaitForMaintenance: it waits while an event is about to end the machine, until the event is
+// over or cancelled. It returns at once if no service answers.
+func TestWaitForMaintenance(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		script func(*service)

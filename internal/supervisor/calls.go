@@ -139,9 +139,3 @@ func (r *runner) scanForWorker() {
 		r.post(message{from: listener, event: lifecycle.WorkerScanned{Worker: workerOf(ctx, listener)}})
 	})
 }
-
-// inTime calls f, which uses files, and returns when it has ended or ctx is done.
-func inTime(ctx context.Context, f func() error) error {
-	_, err := bounded.Call(ctx, func() (struct{}, error) { return struct{}{}, f() }, nil)
-	return err
-}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
 )
@@ -19,7 +20,7 @@ func (r *runner) launch() func(context.Context) message {
 	r.wroteFiles = true // at least in part, soon
 	if r.o.Policy.RegisterOnly {
 		return func(ctx context.Context) message {
-			return message{event: lifecycle.LaunchResult{Result: resultOf(inTime(ctx, func() error { return writeFiles("") }))}}
+			return message{event: lifecycle.LaunchResult{Result: resultOf(bounded.Do(ctx, func() error { return writeFiles("") }))}}
 		}
 	}
 	return func(ctx context.Context) message {

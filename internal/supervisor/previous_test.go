@@ -123,7 +123,7 @@ func (s *stage) previousRun(pool int, left string, programs ...string) {
 
 // TestPreviousRuns plays runs in a directory in which an earlier run was killed.
 func TestPreviousRuns(t *testing.T) {
-	const anew = "POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT"
+	const newAgent = "POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT"
 	for _, tt := range []struct {
 		name   string
 		script func(*stage)
@@ -135,20 +135,20 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousRun(1, recorded)
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 DELETE 5 " + newAgent, 0, ""},
 
 		{"its agent in another pool", func(s *stage) {
 			s.previousRun(2, recorded)
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 2:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 2:5 DELETE 5 " + newAgent, 0, ""},
 
 		{"files of another tool are not replaced", func(s *stage) {
 			s.previousRun(1, foreign)
 			s.begin()
 		}, "pool", 78, "5"},
 
-		{"files of another tool are replaced where a person wants it", func(s *stage) {
+		{"files of another tool are replaced with AZP_REPLACE_AGENT_FILES", func(s *stage) {
 			s.previousRun(1, foreign)
 			s.o.ReplaceForeignFiles = true
 			s.ready()
@@ -160,34 +160,34 @@ func TestPreviousRuns(t *testing.T) {
 				s.t.Error(err)
 			}
 			s.sigterm()
-		}, "pool " + anew, 0, "5"},
+		}, "pool " + newAgent, 0, "5"},
 
-		{"files that came with an image are nobody's", func(s *stage) {
+		{"files that came with an image prove nothing", func(s *stage) {
 			s.previousRun(1, unclaimed)
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 " + newAgent, 0, "5"},
 
-		{"nobody knows whether its agent is there: asked again", func(s *stage) {
+		{"the first request fails: asked again", func(s *stage) {
 			s.previousRun(1, recorded)
 			s.fails("FORMER", refused(http.StatusServiceUnavailable, ""))
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 pool FORMER 1:5 DELETE 5 " + newAgent, 0, ""},
 
 		{"it may not be looked at, so nothing proves that it is ours", func(s *stage) {
 			s.previousRun(1, recorded)
 			s.fails("FORMER", refused(http.StatusForbidden, ""), refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 FORMER 1:5 " + newAgent, 0, "5"},
 
 		{"it may not be looked at once: looked at again", func(s *stage) {
 			s.previousRun(1, recorded)
 			s.fails("FORMER", refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 FORMER 1:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 FORMER 1:5 DELETE 5 " + newAgent, 0, ""},
 
 		{"the same, and .agent was not written", func(s *stage) {
 			s.previousRun(1, recorded)
@@ -197,41 +197,41 @@ func TestPreviousRuns(t *testing.T) {
 			s.fails("LOOKUP", refused(http.StatusForbidden, ""))
 			s.ready()
 			s.sigterm()
-		}, "pool LOOKUP LOOKUP DELETE 5 " + anew, 0, ""},
+		}, "pool LOOKUP LOOKUP DELETE 5 " + newAgent, 0, ""},
 
-		{"an azptend that kept no records was killed", func(s *stage) {
+		{"an azptend that wrote no records was killed", func(s *stage) {
 			s.previousRun(1, older)
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 DELETE 5 " + newAgent, 0, ""},
 
 		{"the same, and .agent names an agent of another host", func(s *stage) {
 			s.previousRun(1, older)
 			s.withAgent(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagHost] = "another:/azp" })
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 " + newAgent, 0, "5"},
 
 		{"the same, and .agent names an agent that has a record elsewhere", func(s *stage) {
 			s.previousRun(1, older)
 			s.withAgent(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 " + newAgent, 0, "5"},
 
 		{"the record is a copy of what the pool shows of another agent", func(s *stage) {
 			s.previousRun(1, recorded)
 			s.withAgent(5, func(a *azdo.Agent) { a.UserCapabilities[agentdir.TagOwner] = agentdir.OwnerTag("another's") })
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 " + newAgent, 0, "5"},
 
 		{"the record's agent has another name by now", func(s *stage) {
 			s.previousRun(1, recorded)
 			s.withAgent(5, func(a *azdo.Agent) { a.Name = "renamed" })
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 " + anew, 0, "5"},
+		}, "pool FORMER 1:5 " + newAgent, 0, "5"},
 
 		{"it was killed before it wrote .agent: found by the record's name", func(s *stage) {
 			s.previousRun(1, recorded)
@@ -240,14 +240,14 @@ func TestPreviousRuns(t *testing.T) {
 			}
 			s.ready()
 			s.sigterm()
-		}, "pool LOOKUP DELETE 5 " + anew, 0, ""},
+		}, "pool LOOKUP DELETE 5 " + newAgent, 0, ""},
 
 		{"nothing proves that it is ours, and it is offline", func(s *stage) {
 			s.previousRun(1, unclaimed)
 			s.withAgent(5, func(a *azdo.Agent) { a.Status = "offline" })
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 DELETE 5 " + newAgent, 0, ""},
 
 		{"its idle listener is ended", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
@@ -255,7 +255,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.begin()
 			s.advance(time.Minute)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT " + newAgent, 0, ""},
 
 		{"its busy listener finishes the job first", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
@@ -265,7 +265,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousListener.stopWorking()
 			s.advance(time.Minute)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT " + anew, 0, ""},
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 GET 5 GET 5 DELETE 5 SIGINT " + newAgent, 0, ""},
 
 		{"its listener ends by itself", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
@@ -275,7 +275,7 @@ func TestPreviousRuns(t *testing.T) {
 			close(s.previousListener.done)
 			s.advance(2 * time.Second)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 DELETE 5 " + newAgent, 0, ""},
 
 		{"its listener cannot be killed: its end, when it comes, is not the new one's", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
@@ -285,7 +285,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousListener.ends(proc.Status{})
 			s.advance(time.Minute)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT SIGKILL " + anew, 0, ""},
+		}, "pool FORMER 1:5 adopt 55 PATCH 5 GET 5 GET 5 DELETE 5 SIGINT SIGKILL " + newAgent, 0, ""},
 
 		{"its listener's agent is gone", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
@@ -294,7 +294,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.begin()
 			s.advance(2 * time.Second)
 			s.sigterm()
-		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + anew, 0, ""},
+		}, "pool FORMER 1:5 FORMER 1:5 adopt 55 SIGINT " + newAgent, 0, ""},
 
 		{"a drain while its job runs: that is finished, and nothing else begun", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
@@ -309,7 +309,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.previousRun(1, recorded, "Agent.Worker")
 			s.ready()
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + newAgent, 0, ""},
 
 		{"a process that a job left blocks whoever inspects it", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Worker", "Agent.Worker")
@@ -319,7 +319,7 @@ func TestPreviousRuns(t *testing.T) {
 			s.advance(time.Minute)
 			close(answers)
 			s.sigterm()
-		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 adopt 55 SIGKILL DELETE 5 " + newAgent, 0, ""},
 
 		{"another user's program that looks like a listener", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener", "Agent.Worker")
@@ -327,9 +327,9 @@ func TestPreviousRuns(t *testing.T) {
 			s.begin()
 			s.advance(time.Second)
 			s.sigterm()
-		}, "pool FORMER 1:5 DELETE 5 " + anew, 0, ""},
+		}, "pool FORMER 1:5 DELETE 5 " + newAgent, 0, ""},
 
-		{"somebody else's listener", func(s *stage) {
+		{"a listener that azptend did not start", func(s *stage) {
 			s.previousRun(1, recorded, "Agent.Listener")
 			s.processes[0].Environ = func() []string { return []string{"PATH=/bin"} }
 			s.begin()

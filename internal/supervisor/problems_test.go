@@ -56,7 +56,7 @@ func TestNotReady(t *testing.T) {
 		logs  []mslistener.ProblemKind
 		wants string
 	}{
-		{"nobody knows why", nil, nil, "reason=\"no session: the listener's log does not say why\""},
+		{"the log shows no reason", nil, nil, "reason=\"no session: the listener's log does not say why\""},
 		{"the clock, by the server", func(o *Options) { o.ClockAhead = func() time.Duration { return -20 * time.Minute } },
 			[]mslistener.ProblemKind{mslistener.RegistrationRefused}, "reason=\"clock skew: the server's clock and this machine's differ by 20m0s\""},
 		{"the clock, by the listener", nil, []mslistener.ProblemKind{mslistener.ClockSkew, mslistener.ServerUnreachable}, "reason=\"clock skew: the server refuses"},

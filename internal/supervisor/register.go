@@ -8,6 +8,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -38,7 +39,7 @@ func (r *runner) register() func(context.Context) message {
 		}
 		// Write the record before the POST: if the answer is lost, or azptend is killed, it
 		// proves that the agent is ours.
-		if err := inTime(ctx, func() error { return dir.AsUser(func() error { return dir.WriteOwner(record) }) }); err != nil {
+		if err := bounded.Do(ctx, func() error { return dir.AsUser(func() error { return dir.WriteOwner(record) }) }); err != nil {
 			return message{event: lifecycle.RegisterResult{Result: resultOf(err)}}
 		}
 		exponent, modulus := agentdir.PublicKey(key)

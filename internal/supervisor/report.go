@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
@@ -66,9 +68,9 @@ func (r *runner) reportReady(source string) {
 // nextInterrupt is what the next SIGINT does, by the number of earlier ones.
 var nextInterrupt = []string{1: "cancel a running job", 2: "kill the job", 3: "exit at once, whatever the server answers"}
 
-// report logs what a step changed.
-func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
-	if answer, is := e.(interface{ Answer() lifecycle.Result }); is {
+// report logs what a step changed. Actions are what follows from it.
+func (r *runner) report(before, after lifecycle.State, e lifecycle.Event, actions []lifecycle.Action) {
+	if answer, is := e.(interface{ Answer() lifecycle.Result }); is && !isFinalError(answer.Answer().Err, actions) {
 		r.reportAnswer(answer.Answer(), after)
 	}
 	if before.Reason == "" && after.Reason != "" {
@@ -125,6 +127,15 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event) {
 	}
 }
 
+// isFinalError says that the run fails with this error, which is then reported once, with
+// the exit code.
+func isFinalError(err error, actions []lifecycle.Action) bool {
+	return err != nil && slices.ContainsFunc(actions, func(a lifecycle.Action) bool {
+		end, is := a.(lifecycle.Finish)
+		return is && exitcode.OfRun(end.End) != 0 && errors.Is(end.Err, err)
+	})
+}
+
 // reportNameWait logs which agent has the name that azptend waits for: once, not at each
 // look-up.
 func (r *runner) reportNameWait(e lifecycle.LookUpResult) {
@@ -169,11 +180,7 @@ func (r *runner) reportAnswer(res lifecycle.Result, after lifecycle.State) {
 			r.log.Warn("Waiting for the agent's directory", "name_wait", r.o.Policy.NameWait.String(), "error", res.Err)
 		}
 	default:
-		args := []any{"outcome", res.Outcome, "error", res.Err}
-		if after.Phase != lifecycle.Gone { // at the end of a run, the last line has the hint
-			args = r.withHint(args, res.Err)
-		}
-		r.log.Warn("Azure DevOps refused a request", args...)
+		r.log.Warn("Azure DevOps refused a request", r.withHint([]any{"outcome", res.Outcome, "error", res.Err}, res.Err)...)
 	}
 }
 
@@ -263,14 +270,15 @@ func reportLeftAgent(dir agentdir.Dir, url string, log *slog.Logger) {
 	})
 }
 
-// reportEnd logs the last line of a run.
+// reportEnd logs the last line of a run. Its error is for who called Run to report. That
+// of several agents gets one error of them all, so each has its own in its line.
 func (r *runner) reportEnd(end End) {
 	level := slog.LevelInfo
 	if end.Code != 0 {
 		level = slog.LevelError
 	}
 	args := []any{"exit_code", end.Code, "reason", end.Why, "jobs", r.state.Jobs, "registration", r.state.Registration}
-	if end.Code != 0 && end.Err != nil {
+	if end.Code != 0 && end.Err != nil && r.o.shared {
 		args = append(args, "error", end.Err)
 	}
 	if !r.times.drainRequested.IsZero() {

@@ -32,8 +32,8 @@ const startCalls = "pool POST start 8 " // the first calls of most runs
 func TestRuns(t *testing.T) {
 	once := func(o *Options) { o.Policy.Once = true }
 	short := func(o *Options) { o.Policy.Grace = 14 * time.Second } // drain 3.9 s, stop 8 s, remove 2.1 s
-	mark := func(host string) map[string]string {
-		return map[string]string{agentdir.TagKind: agentdir.KindAgent, agentdir.TagHost: host, agentdir.TagInstance: "an earlier life's"}
+	tags := func(host string) map[string]string {
+		return map[string]string{agentdir.TagKind: agentdir.KindAgent, agentdir.TagHost: host, agentdir.TagInstance: "a previous run's"}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -78,14 +78,14 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, "pool", 0, ""},
 
-		{"the answer to the POST is lost: its agent is found by its mark, and made anew", nil, func(s *stage) {
+		{"the answer to the POST is lost: its agent is found by its tag, and registered again", nil, func(s *stage) {
 			s.fails("POST", lost)
 			s.begin()
 			s.advance(time.Minute)
 			s.sigterm()
 		}, "pool POST LOOKUP DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
-		{"the POST is lost before it acted: nobody is there, so POST again", nil, func(s *stage) {
+		{"the POST is lost before it acted: there is no agent, so POST again", nil, func(s *stage) {
 			s.fails("POST", dropped)
 			s.begin()
 			s.advance(time.Minute)
@@ -120,7 +120,7 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"somebody deletes the agent, and its listener's registration is refused", nil, func(s *stage) {
+		{"the agent is deleted, and its listener's registration is refused", nil, func(s *stage) {
 			s.ready()
 			s.deleteAgent(8)
 			s.listener().logs(mslistener.RegistrationRefused)
@@ -156,7 +156,7 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "GET 8 GET 8 GET 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"looks that never show an agent that is there: it is disabled, and then the server has the last word", nil, func(s *stage) {
+		{"inspections never show an existing agent: it is disabled, and the DELETE decides", nil, func(s *stage) {
 			s.ready()
 			missing := refused(http.StatusNotFound, "TaskAgentNotFoundException")
 			s.fails("GET", missing, missing, missing)
@@ -214,7 +214,7 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "await update start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"exit code 4: an update that never tells its end", once, func(s *stage) {
+		{"exit code 4: an update that never reports its end", once, func(s *stage) {
 			s.ready()
 			s.exits(4)
 			s.advance(2 * time.Minute)
@@ -271,7 +271,7 @@ func TestRuns(t *testing.T) {
 			s.exits(0)
 		}, startCalls + "PATCH 8 DELETE 8", 0, ""},
 
-		{"--once, and a server that has not heard of the job's end", once, func(s *stage) {
+		{"--once, and a server that does not know yet that the job ended", once, func(s *stage) {
 			s.ready()
 			s.jobStarts()
 			s.fails("DELETE", refused(http.StatusBadRequest, "TaskAgentJobStillRunningException"))
@@ -279,19 +279,19 @@ func TestRuns(t *testing.T) {
 			s.exits(0)
 		}, startCalls + "PATCH 8 DELETE 8 DELETE 8", 0, ""},
 
-		{"the name is held by a dead twin", nil, func(s *stage) {
+		{"another agent has the name, and is offline", nil, func(s *stage) {
 			s.addHolder(3, "offline", nil)
 			s.ready()
 			s.sigterm()
 		}, "pool POST LOOKUP DELETE 3 POST start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the name is held by a live agent of our host name and folder, which prove nothing", nil, func(s *stage) {
-			s.addHolder(3, "online", mark(s.o.HostName+":"+s.o.Dir.Root))
+		{"another agent has the name, with our host name and directory, which prove nothing", nil, func(s *stage) {
+			s.addHolder(3, "online", tags(s.o.HostName+":"+s.o.Dir.Root))
 			s.begin()
 		}, "pool POST" + strings.Repeat(" LOOKUP", 7), 75, "3"},
 
 		{"the name is held by a live agent on another host", nil, func(s *stage) {
-			s.addHolder(3, "online", mark("another"))
+			s.addHolder(3, "online", tags("another"))
 			s.begin()
 		}, "pool POST" + strings.Repeat(" LOOKUP", 7), 75, "3"},
 
@@ -313,7 +313,7 @@ func TestRuns(t *testing.T) {
 			s.jobEnds()
 		}, startCalls + "PATCH 8 GET 8 DELETE 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"401 at the removal: once more", nil, func(s *stage) {
+		{"401 at the removal: one more try", nil, func(s *stage) {
 			s.ready()
 			s.fails("DELETE", refused(http.StatusUnauthorized, ""))
 			s.sigterm()
@@ -378,13 +378,13 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "SIGCONT PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the listener is started after the life has ended", func(o *Options) { o.Policy.Grace = time.Second }, func(s *stage) {
+		{"the listener starts after the run has ended", func(o *Options) { o.Policy.Grace = time.Second }, func(s *stage) {
 			s.slowStart = 300 * time.Millisecond
 			s.begin()
 			s.sigterm()
 		}, "pool POST DELETE 8 start 8 SIGKILL", 0, ""},
 
-		{"a stranger on the notification port", nil, func(s *stage) {
+		{"another process connects to the notification port", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
@@ -396,7 +396,7 @@ func TestRuns(t *testing.T) {
 			s.jobEnds()
 		}, startCalls + "turned away PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"a stranger on the port of a listener that is killed: no stranger makes a job of it", once, func(s *stage) {
+		{"another process connects to the port of a listener that is killed: that is no job", once, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
@@ -439,7 +439,7 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "turned away DELETE 8 POST start 9 PATCH 9 GET 9 DELETE 9 SIGINT", 0, ""},
 
-		{"the listener connects long after its session: it was idle, and its job is heard", nil, func(s *stage) {
+		{"the listener connects long after its session: it was idle, and its job is reported", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
@@ -475,7 +475,7 @@ func TestRuns(t *testing.T) {
 			s.jobEnds()
 		}, startCalls + "PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"a job that the listener was given, and nobody hears of", nil, func(s *stage) {
+		{"a job that the listener received and does not report", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			l := s.listener()
@@ -535,7 +535,7 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "GET 8 start 8 PATCH 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the listener never connects to the socket: nobody knows what it does once it has a message", nil, func(s *stage) {
+		{"the listener never connects to the socket: it may have a job once it has a message", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.listener().logsOn()
@@ -544,7 +544,7 @@ func TestRuns(t *testing.T) {
 			s.sigterm()
 		}, startCalls + "PATCH 8 GET 8 GET 8 DELETE 8 SIGINT", 0, ""},
 
-		{"the perf file tells nothing: the server says online", nil, func(s *stage) {
+		{"the perf file shows nothing: the server shows the agent online", nil, func(s *stage) {
 			s.silent = true
 			s.begin()
 			s.withAgent(8, func(a *azdo.Agent) { a.Status = "online" })
@@ -676,8 +676,8 @@ func TestNameTakenError(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	waits := strings.Count(log.String(), "Waiting for the agent's name")
-	if last := lines[len(lines)-1]; !strings.Contains(last, "id 3") || waits != 1 {
-		t.Errorf("the wait was logged %d times; last line: %s", waits, last)
+	if last := lines[len(lines)-1]; !strings.Contains(last, `"exit_code":75`) || strings.Contains(last, "id 3") || waits != 1 {
+		t.Errorf("the wait was logged %d times; last line, in which the error must not be: %s", waits, last)
 	}
 }
 

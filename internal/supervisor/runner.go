@@ -233,7 +233,7 @@ func (r *runner) advance(change func(lifecycle.State, lifecycle.Event, time.Time
 	before := r.state
 	after, actions := change(before, e, time.Now())
 	r.state = after
-	r.report(before, after, e)
+	r.report(before, after, e, actions)
 	if r.o.Observer != nil {
 		r.o.Observer.Stepped(before, after, e)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/azptend/azptend/internal/systemd"
 )
 
-func TestWhatSystemdHears(t *testing.T) {
+func TestMessages(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
@@ -66,7 +66,7 @@ func TestNoWatchdog(t *testing.T) {
 	}
 }
 
-// TestSystemdThatDoesNotRead: its socket is full, and nobody waits for it for long.
+// TestSystemdThatDoesNotRead: systemd's socket is full, and Notify returns soon.
 func TestSystemdThatDoesNotRead(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -79,7 +79,7 @@ func TestSystemdThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	for err == nil { // as many messages as the kernel keeps
+	for err == nil { // until the socket is full
 		err = m.Notify(systemd.WatchdogPing)
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {

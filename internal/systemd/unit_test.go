@@ -13,7 +13,7 @@ func options() systemd.UnitOptions {
 	return systemd.UnitOptions{Name: "azptend", Executable: "/usr/local/bin/azptend", User: "agent", AgentDir: "/azp", EnvFile: "/etc/azptend/agent.env", GracePeriod: time.Hour}
 }
 
-// The unit as a reader of the docs sees it: a change is to be looked at.
+// TestUnit compares the unit with a golden file.
 func TestUnit(t *testing.T) {
 	for file, o := range map[string]systemd.UnitOptions{
 		"testdata/hardened.service": options(),
@@ -29,8 +29,8 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// systemd kills no sooner than azptend plans for.
-func TestTheGracePeriodIsSystemds(t *testing.T) {
+// TestStopTimeout: systemd waits longer than the grace period.
+func TestStopTimeout(t *testing.T) {
 	unit := systemd.Unit(options())
 	for _, line := range []string{"AZP_GRACE_PERIOD=3600\n", "TimeoutStopSec=3605\n", "KillMode=mixed\n"} {
 		if !strings.Contains(unit, line) {
@@ -39,17 +39,17 @@ func TestTheGracePeriodIsSystemds(t *testing.T) {
 	}
 }
 
-// systemd's start limit counts every start, those after an end that was wanted
-// too (systemd.unit(5)): six jobs of --once within ten minutes were once the end
-// of an agent.
-func TestItIsStartedAgainHoweverOften(t *testing.T) {
+// TestNoStartLimit: systemd's start limit counts all starts, also those after an exit with code 0
+// (systemd.unit(5)). With a limit, an agent with --once was not restarted after six jobs in ten
+// minutes.
+func TestNoStartLimit(t *testing.T) {
 	unit := systemd.Unit(options())
 	if !strings.Contains(unit, "\nStartLimitIntervalSec=0\n") || strings.Contains(unit, "StartLimitBurst") || !strings.Contains(unit, "\nRestart=always\n") {
 		t.Error("the unit has a start limit, or is not started again")
 	}
 }
 
-func TestNothingSneaksIn(t *testing.T) {
+func TestValuesCannotAddLines(t *testing.T) {
 	for what, change := range map[string]func(*systemd.UnitOptions){
 		"a line in the folder":       func(o *systemd.UnitOptions) { o.AgentDir = "/azp\nExecStartPre=/bin/evil" },
 		"a word in the folder":       func(o *systemd.UnitOptions) { o.AgentDir = "/azp AZP_X=1" },

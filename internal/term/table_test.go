@@ -34,13 +34,13 @@ func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
 		p := term.NewProgress(&b, true, "looking")
-		p.Say("1 of 3") // too soon: it is shown once, and later
+		p.Say("1 of 3") // too soon: it is shown later
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		p.Say("2 of 3")
 		p.Say("3 of 3") // too soon
 		p.End()
-		p.Say("4 of 3") // ended
+		p.Say("4 of 3") // after End
 		if want := "\r\x1b[K1 of 3\r\x1b[K2 of 3\r\x1b[K"; b.String() != want {
 			t.Errorf("%q, want %q", b.String(), want)
 		}

@@ -17,10 +17,10 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// This file holds the dashboard and the alert rules of deploy/ against the metrics
-// that exist: their names, their labels, and of run's the labels' values.
+// This file compares the dashboard and the alert rules in deploy/ with the metrics that exist:
+// their names and labels, and for run also the labels' values.
 
-// shownExprs are the expressions of the dashboard and of the rules, by where they are.
+// shownExprs are the expressions of the dashboard and the rules, by their place.
 func shownExprs(t *testing.T) map[string][]string {
 	t.Helper()
 	b, err := os.ReadFile("../../deploy/grafana/dashboard.json")
@@ -56,7 +56,7 @@ func exprsOf(node any) []string {
 	return found
 }
 
-// exprsOfRules are those of our own file, in the two forms that it uses.
+// exprsOfRules are the expressions of our rules, in the two YAML forms that the file uses.
 func exprsOfRules(rules string) []string {
 	var found []string
 	lines := strings.Split(rules, "\n")
@@ -78,10 +78,10 @@ var (
 	grouping = regexp.MustCompile(`\b(?:by|without) \(([a-z_, ]*)\)`)
 )
 
-// scraped are the labels that Prometheus adds; le is a histogram's.
+// scraped are labels that Prometheus adds. le is a label of histograms.
 func scraped() []string { return []string{"instance", "job", "le"} }
 
-// mistakesOf says what an expression names that does not exist.
+// mistakesOf returns names in an expression that do not exist.
 func mistakesOf(expr string, begun string) (mistakes []string) {
 	known := map[string][]string{}
 	for _, f := range ourMetrics() {
@@ -117,8 +117,8 @@ func mistakesOf(expr string, begun string) (mistakes []string) {
 	return mistakes
 }
 
-// strangeValues are values of a label that a series of run's never has. Codes are
-// HTTP's, and the agent is a variable of the dashboard's.
+// strangeValues are values of a label that no series of run has. Codes are HTTP statuses, and the
+// agent is a variable of the dashboard.
 func strangeValues(begun, metric, label, values string) (mistakes []string) {
 	if !strings.Contains(begun, "\n"+metric+"{") || label == "code" || label == "agent" {
 		return nil
@@ -131,7 +131,7 @@ func strangeValues(begun, metric, label, values string) (mistakes []string) {
 	return mistakes
 }
 
-// begunPage is what a run shows that has just begun, and has a token.
+// begunPage is the metrics page of a run that has just begun and has a token.
 func begunPage() string {
 	page := health.New("")
 	page.ForAgent("scripted").Ready(map[string]time.Duration{"total": time.Second})
@@ -158,7 +158,7 @@ func TestDashboardAndAlertsUseRealMetrics(t *testing.T) {
 	}
 }
 
-// TestEachAlertIsExplained: docs/metrics.md says what to do about each.
+// TestEachAlertIsExplained: docs/metrics.md says what to do about each alert.
 func TestEachAlertIsExplained(t *testing.T) {
 	rules, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
 	if err != nil {
@@ -176,7 +176,7 @@ func TestEachAlertIsExplained(t *testing.T) {
 	}
 }
 
-// TestExpressionRules: the rules must be able to say no.
+// TestExpressionRules shows that each rule finds a fault.
 func TestExpressionRules(t *testing.T) {
 	begun := begunPage()
 	for expr, says := range map[string]string{
@@ -196,8 +196,8 @@ func TestExpressionRules(t *testing.T) {
 	}
 }
 
-// TestAlertRules lets Prometheus' own parser read the rules and every expression
-// of the dashboard, and plays the rules' own tests. It needs promtool.
+// TestAlertRules checks the rules and all expressions of the dashboard with Prometheus' parser, and
+// runs the rules' tests. It needs promtool.
 func TestAlertRules(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {

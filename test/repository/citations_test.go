@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// citation is a page with the sections that a text takes facts from:
+// citation is a page with the sections that a text cites:
 // "reference/identity.md 1.1, 1.2", "azure-devops-rest.md 5", "docs/platforms.md".
 var citation = regexp.MustCompile(`((?:[\w.-]+/)*[\w-]+\.md)((?:,? (?:and |to )?[0-9]{1,2}(?:\.[0-9]{1,2})?[a-z]?\b)*)`)
 
@@ -24,10 +24,9 @@ var heading = regexp.MustCompile(`(?m)^#+ ([0-9]{1,2}(?:\.[0-9]{1,2})?[a-z]?)\.?
 // entry is the number of an entry of a list in such a page.
 var entry = regexp.MustCompile(`^([0-9]{1,2})\. `)
 
-// TestCitationsResolve holds that every page which a comment names is in this
-// repository, and has the section. A page with a section number and without a
-// directory is one of docs/reference; if docs has one of the same name, the citation
-// names the directory.
+// TestCitationsResolve checks that all pages that comments cite are in this repository, and have
+// the sections. A page with a section number and without a directory is in docs/reference. If
+// docs has one with the same name, the citation must name the directory.
 func TestCitationsResolve(t *testing.T) {
 	seen := 0
 	for where, text := range textsWithCitations(t) {
@@ -43,7 +42,7 @@ func TestCitationsResolve(t *testing.T) {
 	}
 }
 
-// TestCitationRules plays what TestCitationsResolve must refuse.
+// TestCitationRules shows that each rule finds a fault.
 func TestCitationRules(t *testing.T) {
 	for text, ok := range map[string]bool{
 		"as told (reference/identity.md 1.1)":       true,
@@ -67,7 +66,7 @@ func TestCitationRules(t *testing.T) {
 	}
 }
 
-// unresolved says what is wrong with a citation, or nothing.
+// unresolved says what is wrong with a citation; "" if nothing is.
 func unresolved(page string, sections []string) string {
 	inDocs, inReference := "docs/"+page, "docs/reference/"+strings.TrimPrefix(page, "reference/")
 	places := []string{page, inDocs, inReference}
@@ -98,8 +97,8 @@ func exists(page string) bool {
 	return err == nil
 }
 
-// sectionsOf are the numbers of a page's headings, and of the entries of a numbered
-// list directly below one: entry 3 of section 10 is 10.3.
+// sectionsOf are the numbers of a page's headings, and of the entries of a numbered list directly
+// below a heading: entry 3 of section 10 is 10.3.
 func sectionsOf(page string) map[string]bool {
 	have, current := map[string]bool{}, ""
 	for line := range strings.Lines(page) {

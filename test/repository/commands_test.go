@@ -14,10 +14,10 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// endsProcesses finds what could end a process of somebody else.
+// endsProcesses matches commands that could kill other people's processes.
 var endsProcesses = regexp.MustCompile(`\b(pkill|killall|pgrep|kill -9|fuser -k)\b`)
 
-// pathArgument finds what a command reads in this repository.
+// pathArgument matches files of this repository in a command.
 var pathArgument = regexp.MustCompile(`(?:^|[\s=])\.?/?((?:deploy/(?:helm|images|container-apps|grafana|prometheus)|test|cmd|docs)/[\w./-]+)`)
 
 // TestCommandsInDocs parses every shell block in README and docs: with a shell, and
@@ -70,7 +70,7 @@ func newCommandCheck(t *testing.T) *commandCheck {
 	return &commandCheck{azptend: built.Azptend, lab: built.Lab, makefile: string(makefile)}
 }
 
-// faults are what is wrong with the commands of a page.
+// faults are the problems with the commands of a page.
 func (c *commandCheck) faults(ctx context.Context, page string) []string {
 	var faults []string
 	for _, block := range shellBlocks(page) {
@@ -104,14 +104,14 @@ func (c *commandCheck) faults(ctx context.Context, page string) []string {
 	return faults
 }
 
-// parseFaults lets azptend read a command line, and stops it with --help.
+// parseFaults parses a command line with azptend, which --help stops.
 func parseFaults(ctx context.Context, program string, words []string) []string {
 	out, err := process.Command(ctx, program, append(slices.Clone(words[1:]), "--help")...).CombinedOutput()
 	if err != nil {
 		return []string{fmt.Sprintf("%s: %v\n%s", strings.Join(words, " "), err, out)}
 	}
-	// The help of a command shows how it is called. That of azptend itself means that
-	// there is no such command.
+	// The output is the help of the command. If it is that of azptend itself, there is no such
+	// command.
 	usage := "Usage:\n  " + filepath.Base(words[0]) + " "
 	if len(words) > 1 && !strings.HasPrefix(words[1], "-") && !strings.Contains(string(out), usage+words[1]) {
 		return []string{fmt.Sprintf("%s: azptend has no command %s", strings.Join(words, " "), words[1])}
@@ -119,11 +119,10 @@ func parseFaults(ctx context.Context, program string, words []string) []string {
 	return nil
 }
 
-// placeholders are what a reader fills in, made into words of a shell.
+// placeholders replaces placeholders for the reader by words that a shell accepts.
 var placeholders = strings.NewReplacer("<", "", ">", "", "…", "x")
 
-// shellBlocks are the blocks of a page that are marked sh, with continued lines
-// joined.
+// shellBlocks are the blocks of a page with the language sh, with continued lines joined.
 func shellBlocks(page string) []string {
 	var blocks []string
 	parts := strings.Split(page, "\n```")
@@ -135,11 +134,11 @@ func shellBlocks(page string) []string {
 	return blocks
 }
 
-// runsAnother are programs and words before the command that they run.
+// runsAnother matches variables and programs before the command that they run.
 var runsAnother = regexp.MustCompile(`^(?:(?:[A-Z_]+=\S*|sudo(?: -u \S+)?|runuser -u \S+ --|exec|time)\s+)+`)
 
-// commandsOf are the commands of a block, each as its words. Only lines that begin
-// with a command, or have one after && or ;, are seen.
+// commandsOf are the commands of a block, each as its words: those at the beginning of a line, or
+// after && or ;.
 func commandsOf(block string) [][]string {
 	var commands [][]string
 	for line := range strings.Lines(block) {

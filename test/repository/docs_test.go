@@ -16,8 +16,8 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// TestConfigurationPage holds the tables of docs/configuration.md against the
-// settings. With -update it writes them.
+// TestConfigurationPage compares the tables of docs/configuration.md with the settings. With -update
+// it writes them.
 func TestConfigurationPage(t *testing.T) {
 	rows, groups := map[config.Group]string{}, []config.Group{}
 	for _, row := range config.Table {
@@ -40,7 +40,7 @@ func TestConfigurationPage(t *testing.T) {
 	holdBlock(t, "../../docs/configuration.md", "<!-- settings: written by", "<!-- end of settings -->", tables)
 }
 
-// TestExitCodePage holds the table of docs/exit-codes.md against the program's.
+// TestExitCodePage compares the table of docs/exit-codes.md with the program's.
 func TestExitCodePage(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| code | when |\n|---|---|\n")
@@ -50,11 +50,11 @@ func TestExitCodePage(t *testing.T) {
 	holdBlock(t, "../../docs/exit-codes.md", "<!-- codes: written by", "<!-- end of codes -->", "\n"+table.String()+"\n")
 }
 
-// link is a link of Markdown, or a picture, with where it leads.
+// link matches a link or a picture in Markdown, with its target.
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// TestLinksResolve: what our texts link to in this repository is there,
-// down to the heading. What is elsewhere is not looked at: tests have no network.
+// TestLinksResolve checks that links to files in this repository resolve, including headings. Other
+// links are not checked, because tests have no network.
 func TestLinksResolve(t *testing.T) {
 	files, err := filepath.Glob("../../docs/*.md")
 	top, _ := filepath.Glob("../../*.md")
@@ -114,7 +114,7 @@ func deadLink(file, to string) string {
 	return "there is no such heading"
 }
 
-// anchor is what GitHub makes of a heading.
+// anchor is GitHub's anchor for a heading.
 func anchor(heading string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -127,8 +127,7 @@ func anchor(heading string) string {
 	}, strings.TrimSpace(heading))
 }
 
-// withoutCode is a text of Markdown without its blocks of code, in which # is a
-// comment.
+// withoutCode is a Markdown text without its blocks of code, in which # begins a comment.
 func withoutCode(text string) string {
 	var kept []string
 	code := false
@@ -142,7 +141,7 @@ func withoutCode(text string) string {
 	return strings.Join(kept, "\n")
 }
 
-// TestReadmeShowsTheDemo holds the README's transcript against what the demo prints.
+// TestReadmeShowsTheDemo compares the README's transcript with the demo's output.
 func TestReadmeShowsTheDemo(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -170,8 +169,7 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	}
 }
 
-// wordsOf is a text without what differs between two runs: numbers, and how
-// columns are set.
+// wordsOf is a text without what differs between two runs: numbers, and the width of columns.
 func wordsOf(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r == '.' {

@@ -12,9 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs that tests hold")
 
-// TestDoctorPage holds docs/doctor.md against the doctor's tables: each check,
-// and each thing that it can find. `go test ./test/repository -run TestDoctorPage -update`
-// writes them.
+// TestDoctorPage compares docs/doctor.md with the doctor's tables: each check, and each cause that it
+// can find. `go test ./test/repository -run TestDoctorPage -update` writes them.
 func TestDoctorPage(t *testing.T) {
 	const file = "../../docs/doctor.md"
 	b, err := os.ReadFile(file)

@@ -10,10 +10,10 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// fakes are the packages that play Azure and Microsoft's agent.
+// fakes are the packages of the fake Azure and the fake agent.
 var fakes = []string{module + "internal/emulator", module + "internal/fakeagent"}
 
-// buildPrograms builds azptend and azptend-lab as they are shipped.
+// buildPrograms builds azptend and azptend-lab like released programs.
 func buildPrograms(t *testing.T) launch.Programs {
 	t.Helper()
 	p, err := launch.BuildPrograms("../..", t.TempDir())
@@ -23,9 +23,8 @@ func buildPrograms(t *testing.T) launch.Programs {
 	return p
 }
 
-// TestTheProductLinksNoFake: azptend runs with a pool administrator's identity, so
-// nothing that plays a server or an agent may be in it. The lab has both, which
-// shows that this test sees them.
+// TestTheProductLinksNoFake: azptend runs with a pool administrator's identity, so it must not contain
+// a fake server or agent. azptend-lab has both, which shows that the test can find them.
 func TestTheProductLinksNoFake(t *testing.T) {
 	programs := buildPrograms(t)
 	for _, tt := range []struct {
@@ -47,7 +46,7 @@ func TestTheProductLinksNoFake(t *testing.T) {
 			if depends := strings.Contains(string(out), fake+"\n"); depends != tt.links {
 				t.Errorf("%s depends on %s: %v", tt.command, fake, depends)
 			}
-			// The names of functions stay in a stripped binary too: stack traces need them.
+			// A stripped binary still has the names of functions, for stack traces.
 			if linked := bytes.Contains(content, []byte(fake+".")); linked != tt.links {
 				t.Errorf("%s holds symbols of %s: %v", tt.binary, fake, linked)
 			}
@@ -55,8 +54,8 @@ func TestTheProductLinksNoFake(t *testing.T) {
 	}
 }
 
-// TestProgramNameIsIgnored: azptend is azptend by every name. Only the lab
-// is the fake agent when it is started as one.
+// TestProgramNameIsIgnored: azptend ignores the name that it is started with. Only azptend-lab is
+// the fake agent if it is started with an agent's name.
 func TestProgramNameIsIgnored(t *testing.T) {
 	programs := buildPrograms(t)
 	for _, name := range []string{"Agent.Listener", "/azp/bin/Agent.Listener", "Agent.Worker", "emulate", "azptend-lab"} {

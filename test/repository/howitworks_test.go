@@ -15,15 +15,15 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// This file holds the names of docs/how-it-works.md against the sources, in both
-// directions: what the page names is there, and what lifecycle exports is named.
-// Its diagram and its times are held by internal/lifecycle/page_test.go.
+// This file compares the names in docs/how-it-works.md with the sources, in both directions: names on
+// the page exist, and names that lifecycle exports are on the page.
+// internal/lifecycle/page_test.go checks the page's diagram and times.
 
 const howItWorks = "../../docs/how-it-works.md"
 
 var codeSpan = regexp.MustCompile("`([^`\n]+)`")
 
-// spans are what a text sets as code within a line.
+// spans are the code spans of a text.
 func spans(text string) []string {
 	var found []string
 	for _, m := range codeSpan.FindAllStringSubmatch(withoutCode(text), -1) {
@@ -72,7 +72,7 @@ func TestHowItWorksNamesAllOfLifecycle(t *testing.T) {
 	}
 }
 
-// TestNamingRules: the rules must be able to say no.
+// TestNamingRules shows that each rule finds a fault.
 func TestNamingRules(t *testing.T) {
 	n := namesOf(t)
 	for _, tt := range []struct {
@@ -93,9 +93,9 @@ func TestNamingRules(t *testing.T) {
 	}
 }
 
-// names are what the sources hold, as far as the page names it.
+// names are names in the sources, of the kinds that the page uses.
 type names struct {
-	lines map[string]bool            // of the log
+	lines map[string]bool            // log messages
 	decls map[string]map[string]bool // functions and types, by file below internal
 	tests map[string]bool
 }
@@ -126,7 +126,7 @@ func namesOf(t *testing.T) names {
 	return n
 }
 
-// noteLine notes what a call writes into the log.
+// noteLine records the message of a call that logs.
 func (n names) noteLine(node ast.Node) {
 	call, is := node.(*ast.CallExpr)
 	if !is {
@@ -139,7 +139,7 @@ func (n names) noteLine(node ast.Node) {
 	for _, arg := range call.Args {
 		if text, is := literal(arg); is {
 			n.lines[text] = true
-			return // what follows are keys and values
+			return // the other arguments are keys and values
 		}
 	}
 }
@@ -179,8 +179,7 @@ var (
 	settingName = regexp.MustCompile(`^(AZP_\w+)(=\w+)?$`)
 )
 
-// check says of which kind a name is, "" for one that is not looked at, and what
-// is wrong with it.
+// check returns the kind of a name, "" for one that is not checked, and what is wrong with it.
 func (n names) check(span string) (kind, why string) {
 	there := func(path string) string {
 		if _, err := os.Stat(path); err != nil {
@@ -194,7 +193,7 @@ func (n names) check(span string) (kind, why string) {
 			return "log line", "nothing writes that into the log"
 		}
 		return "log line", ""
-	case span == "name.txtar": // how the page says what such a name means
+	case span == "name.txtar": // the page explains such names with it
 		return "", ""
 	case scriptName.MatchString(span):
 		return "script", there(filepath.Join("../script/testdata", span))
@@ -254,7 +253,7 @@ func lifecycleWords(t *testing.T) []string {
 	return words
 }
 
-// embedsMarker says that a type is an event or an action.
+// embedsMarker says whether a type is an event or an action.
 func embedsMarker(spec *ast.TypeSpec) bool {
 	fields, is := spec.Type.(*ast.StructType)
 	return is && slices.ContainsFunc(fields.Fields.List, func(f *ast.Field) bool {
@@ -268,7 +267,7 @@ func wordOf(spec *ast.ValueSpec) []string {
 	if !is || len(spec.Values) != 1 || kind.Name != "Phase" && kind.Name != "Call" {
 		return nil
 	}
-	if text, is := literal(spec.Values[0]); is && text != "" { // NoCall is none
+	if text, is := literal(spec.Values[0]); is && text != "" { // NoCall is not a call
 		return []string{text}
 	}
 	return nil

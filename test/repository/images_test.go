@@ -12,7 +12,7 @@ import (
 	"github.com/azptend/azptend/test/internal/dockerfile"
 )
 
-// The images are read here, and held against the rules that docs/images.md names.
+// TestImages checks the Dockerfiles against the rules in docs/images.md, without a container engine.
 // test/external/engine builds and runs them.
 func TestImages(t *testing.T) {
 	files, err := filepath.Glob("../../deploy/images/*.Dockerfile")
@@ -35,7 +35,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// TestImageRules: each rule must be able to say no.
+// TestImageRules shows that each rule finds a fault.
 func TestImageRules(t *testing.T) {
 	const good = `ARG DEBIAN=13
 FROM golang:1.26 AS build
@@ -135,7 +135,7 @@ func faultsOf(text string) []string {
 	return faults
 }
 
-// judge looks at what no instruction of any stage may do.
+// judge checks rules for the instructions of all stages.
 func judge(in dockerfile.Instruction, bad func(string, ...any)) {
 	switch in.Word {
 	case "ADD":
@@ -155,7 +155,7 @@ func judge(in dockerfile.Instruction, bad func(string, ...any)) {
 	}
 }
 
-// judgeEntry looks at who runs what in the image.
+// judgeEntry checks the user and the entrypoint of the image.
 func judgeEntry(stages []dockerfile.Stage, bad func(string, ...any)) {
 	image := stages[len(stages)-1]
 	last := map[string]dockerfile.Instruction{}
@@ -177,7 +177,7 @@ func judgeEntry(stages []dockerfile.Stage, bad func(string, ...any)) {
 	if !owned {
 		bad("azptend is not copied into it")
 	}
-	// By number, or Kubernetes' runAsNonRoot cannot tell.
+	// It must be a number, because Kubernetes' runAsNonRoot cannot check a name.
 	if id, _, _ := strings.Cut(last["USER"].Args, ":"); id == "" || strings.Trim(id, "0123456789") != "" || strings.Trim(id, "0") == "" {
 		bad("the user is %q, which is not the number of one that is not root", last["USER"].Args)
 	}
@@ -207,7 +207,7 @@ func setsMode(stages []dockerfile.Stage, name string) bool {
 	})
 }
 
-// judgeInstall wants the agent's version and sum from who builds the image.
+// judgeInstall checks that the agent's version and checksum are build arguments.
 func judgeInstall(image dockerfile.Stage, bad func(string, ...any)) {
 	args := map[string]bool{}
 	for _, in := range image.Instructions {

@@ -23,10 +23,10 @@ var allowed = map[string][]string{
 		"internal/setup", "internal/term", "internal/text", "internal/mslistener", "internal/supervisor", "internal/httpclient",
 	},
 	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},
-	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                           // lifecycle for the events
-	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                          // agentdir for the owner tags
-	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                             // it maps their errors
-	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/config", "internal/exitcode", "internal/identity", "internal/lifecycle", "internal/platform", "internal/secret", "internal/text"}, // it explains their errors to every command
+	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                                            // lifecycle for the events
+	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                                           // agentdir for the owner tags
+	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                                              // it maps their errors
+	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/config", "internal/exitcode", "internal/identity", "internal/lifecycle", "internal/platform", "internal/pool", "internal/secret", "internal/text"}, // it explains their errors to every command
 	"internal/setup":      {"internal/azdo", "internal/retry"},
 	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},          // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/health":     {"internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
@@ -76,8 +76,7 @@ var allowed = map[string][]string{
 	"test/internal/process":    {},
 }
 
-// restricted is what only some packages may use, by import path or by name, called or
-// handed on.
+// restricted lists imports and functions that only some packages may use.
 var restricted = []struct {
 	what string
 	in   []string
@@ -89,7 +88,7 @@ var restricted = []struct {
 	{"syscall.StartProcess", []string{"internal/proc"}},
 	{"os.StartProcess", nil},
 	{"os.Exit", []string{"cmd/azptend", "cmd/azptend-lab", "test/sim/bench", "test/external/engine", "test/sim/matrix", "test/sim/scale", "test/sim/soak", "test/security/thief", "test/security/vandal", "test/external/vm"}},
-	{"log.Fatal", nil}, // it ends the process too, past all that removes an agent
+	{"log.Fatal", nil}, // it exits without removing the agent
 	{"log.Panic", nil},
 	{"syscall.Exit", nil},
 	{"os.Getenv", []string{"internal/config", "test/security/thief", "test/security/vandal"}},
@@ -100,7 +99,7 @@ var restricted = []struct {
 	{"os.Unsetenv", []string{"internal/config"}}, // GODEBUG, see IgnoreGoSettings
 	{"os.Clearenv", nil},
 	{"ProxyFromEnvironment", nil},
-	{"http.DefaultTransport", nil}, // its proxy is the environment's
+	{"http.DefaultTransport", nil}, // it reads the proxy from the environment
 	{"http.DefaultClient", []string{"test/sim/matrix"}},
 	{"syscall.Getenv", nil},
 	{"syscall.Environ", nil},
@@ -109,7 +108,7 @@ var restricted = []struct {
 
 const module = "github.com/azptend/azptend/"
 
-// sources parses every Go file that is not a test, by folder.
+// sources parses all Go files except tests, by directory.
 func sources(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -132,7 +131,7 @@ func sources(t *testing.T) map[string][]string {
 	return found
 }
 
-// otherModule says that a folder is a module of its own, which sees no more of azptend than its binary: other people's
+// otherModule says whether a directory is another module, which only uses azptend's binary, such as the
 // clients in test/external/conformance.
 func otherModule(path string) bool {
 	_, err := os.Stat(filepath.Join(path, "go.mod"))

@@ -32,8 +32,8 @@ var jsonOutputs = []struct{ command, pkg, name, about string }{
 
 const jsonPage = "../../docs/json.md"
 
-// TestJSONPage holds docs/json.md against the types that the commands print, with
-// the comments of their fields. With -update it writes the page's tables.
+// TestJSONPage compares docs/json.md with the types that the commands print and the comments of their
+// fields. With -update it writes the page's tables.
 func TestJSONPage(t *testing.T) {
 	schema := loadSchema(t)
 	var tables strings.Builder
@@ -50,8 +50,8 @@ func TestJSONPage(t *testing.T) {
 	holdBlock(t, jsonPage, "<!-- json: written by", "<!-- end of json -->", tables.String())
 }
 
-// holdBlock compares what stands in a page between the line that begins with start
-// and the line end, and replaces it with -update.
+// holdBlock compares the text of a page between the line that begins with start and the line end. With
+// -update it replaces the text.
 func holdBlock(t *testing.T, page, start, end, want string) {
 	t.Helper()
 	b, err := os.ReadFile(page)
@@ -75,12 +75,11 @@ func holdBlock(t *testing.T, page, start, end, want string) {
 	}
 }
 
-// schema is what a table of JSON keys is made of: the product's types, and the
-// comments of their fields.
+// schema has the product's types and the comments of their fields, for the tables of JSON keys.
 type schema struct {
 	loaded   map[string]*packages.Package
 	comments map[token.Pos]string
-	listed   map[string]bool // values that a table has already
+	listed   map[string]bool // values that are in a table already
 }
 
 func loadSchema(t *testing.T) schema {
@@ -148,7 +147,7 @@ func (s schema) rows(t *testing.T, of types.Type, below string, skipEmbedded boo
 		}
 		word, part, values := s.typeWord(field.Type())
 		if list := strings.Join(values, ", "); list != "" && !s.listed[list] {
-			s.listed[list] = true // once is enough for a reader
+			s.listed[list] = true // list them only once
 			about += ". Values: " + list
 		}
 		rows = append(rows, fmt.Sprintf("| `%s%s` | %s | %s |", below, key, word, strings.ReplaceAll(about, "|", `\|`)))
@@ -163,7 +162,7 @@ func (s schema) rows(t *testing.T, of types.Type, below string, skipEmbedded boo
 	return rows
 }
 
-// typeWord names a type of JSON, the struct in it, and the values that it can have.
+// typeWord returns the JSON type, the struct in it, and its possible values.
 func (s schema) typeWord(of types.Type) (word string, part types.Type, values []string) {
 	switch is := of.(type) {
 	case *types.Pointer:

@@ -18,8 +18,8 @@ import (
 	"github.com/azptend/azptend/internal/metrics"
 )
 
-// This file holds docs/metrics.md against the program: its metrics in both
-// directions, and the lines of the log that it says will stay.
+// This file compares docs/metrics.md with the program: metrics in both directions, and the log lines
+// that the page promises.
 
 func metricsPage(t *testing.T) string {
 	t.Helper()
@@ -30,13 +30,13 @@ func metricsPage(t *testing.T) string {
 	return string(b)
 }
 
-// ourMetrics are those of run and of keep.
+// ourMetrics are the metrics of run and of keep.
 func ourMetrics() []metrics.Family {
 	return append(health.NewMetrics("").Families(), keep.NewMetrics("").Families()...)
 }
 
-// TestEveryMetricIsDocumented: run's in docs/metrics.md, in their own words; keep's,
-// with their labels, in docs/keep.md.
+// TestEveryMetricIsDocumented: metrics of run are in docs/metrics.md with their help, metrics of keep
+// in docs/keep.md with their labels.
 func TestEveryMetricIsDocumented(t *testing.T) {
 	page := metricsPage(t)
 	for _, f := range health.NewMetrics("").Families() {
@@ -63,8 +63,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	}
 }
 
-// stableLine is a line of the log that the page promises: its message, and its
-// keys.
+// stableLine is a log line that the page promises: its message and its keys.
 type stableLine struct {
 	message string
 	keys    []string
@@ -96,8 +95,8 @@ func stableLines(t *testing.T) []stableLine {
 	return lines
 }
 
-// TestStableLogLines: each is written somewhere, with keys that are all on
-// the page; and each of the page's keys is in the sources of who writes it.
+// TestStableLogLines: each line is logged somewhere, all of its keys are on the page, and each key on
+// the page is in the source file that logs it.
 func TestStableLogLines(t *testing.T) {
 	written := loggedLines(t)
 	for _, line := range stableLines(t) {
@@ -120,14 +119,14 @@ func TestStableLogLines(t *testing.T) {
 	}
 }
 
-// logged is a place that writes a line of the log.
+// logged is a call that logs a line.
 type logged struct {
 	file string
-	keys []string // those that stand in the call
-	near []string // every text in its file, for keys that are gathered before
+	keys []string // keys in the call
+	near []string // all strings in its file, for keys that are collected before
 }
 
-// loggedLines are all places that write to the log, by their message.
+// loggedLines are all calls that log, by their message.
 func loggedLines(t *testing.T) map[string][]logged {
 	t.Helper()
 	found := map[string][]logged{}
@@ -153,7 +152,7 @@ func loggedLines(t *testing.T) map[string][]logged {
 	return found
 }
 
-// lineOf is the line that a call writes to the log, "" if it is no such call.
+// lineOf is the message that a call logs; "" if it is not such a call.
 func lineOf(call *ast.CallExpr, is bool) (message string, keys []string) {
 	if !is {
 		return "", nil

@@ -13,8 +13,8 @@ import (
 
 var metricName = regexp.MustCompile(`\bazptend_[a-z_]+`)
 
-// TestOperationsPageMatchesScript: the commands of docs/operations.md are those of
-// its script, as they are written, and its metrics those that the keeper makes.
+// TestOperationsPageMatchesScript: the commands in docs/operations.md are exactly those of its script,
+// and its metrics are the keeper's.
 func TestOperationsPageMatchesScript(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

@@ -1,7 +1,7 @@
 package repository
 
-// pathCalls are the uses of functions that take a path, with the reason why each is
-// safe where a job can write. A line is "package function called".
+// pathCalls are the uses of functions that take a path, with the reason why each is safe although jobs
+// can write to directories. A line is "package function called".
 var pathCalls = []struct {
 	reason string
 	calls  []string

@@ -11,10 +11,9 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// TestPathCalls finds every use of a function that takes a path, in the product,
-// and holds it against a list with a reason for each. Jobs can write to many of the
-// directories that azptend works in, so a plain os.Open is a decision: most files
-// are read through internal/safefile.
+// TestPathCalls finds all uses of functions that take a path in the product, and compares them with a
+// list that has a reason for each. Jobs can write to many directories that azptend uses, so a plain
+// os.Open needs a reason: most files are read with internal/safefile.
 func TestPathCalls(t *testing.T) {
 	loaded, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedCompiledGoFiles | packages.NeedImports | packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo,
@@ -111,20 +110,20 @@ func receiver(t ast.Expr) string {
 	return "?"
 }
 
-// pathPackages are the packages of which functions may take a path.
+// pathPackages are packages with functions that take a path.
 var pathPackages = []string{
 	"archive/zip", "crypto/tls", "crypto/x509", "debug/elf", "debug/macho", "debug/pe", "io/fs", "io/ioutil", "net", "net/http", "os", "os/exec",
 	"path/filepath", "plugin", "syscall",
 	"github.com/fsnotify/fsnotify", "golang.org/x/sys/unix",
 }
 
-// pathNames are what those packages call a parameter that is a path.
+// pathNames are the names of parameters in those packages that are paths.
 var pathNames = []string{
 	"argv0", "certFile", "dev", "dir", "file", "filename", "fromPath", "fstype", "keyFile", "linkpath", "mountpoint", "name", "newname", "newpath",
 	"newroot", "oldname", "oldpath", "path", "pathname", "pattern", "prefix", "putold", "root", "source", "special", "target", "toPath", "val",
 }
 
-// pureFunctions only look at the text of a path, or take another kind of name.
+// pureFunctions only use the text of a path, or take another kind of name.
 var pureFunctions = []string{
 	"io/fs.FileMode.String", "io/fs.ValidPath", "net.CIDRMask", "net.DNSError", "net/http.CanonicalHeaderKey", "net/http.Request.Cookie", "net/http.Request.CookiesNamed",
 	"net/http.Request.FormFile", "net/http.Request.PathValue", "net/http.Request.SetPathValue", "net/http.ServeMux.Handle", "net/http.ServeMux.HandleFunc", "net/http.Handle", "net/http.HandleFunc", "net/http.StripPrefix",
@@ -135,8 +134,8 @@ var pureFunctions = []string{
 	"golang.org/x/sys/unix.MemfdCreate",
 }
 
-// byAddress are functions of which a parameter that is no plain string, or is one
-// only for some networks, can be the path of a socket.
+// byAddress are functions with a parameter that can be the path of a socket, although it is not a
+// plain string or is a path only for some networks.
 var byAddress = []string{
 	"net.Dial", "net.DialTimeout", "net.DialUnix", "net.Dialer.Dial", "net.Dialer.DialContext", "net.Dialer.DialUnix", "net.Listen", "net.ListenConfig.Listen",
 	"net.ListenConfig.ListenPacket", "net.ListenPacket", "net.ListenUnix", "net.ListenUnixgram", "syscall.Bind", "syscall.Connect", "golang.org/x/sys/unix.Bind", "golang.org/x/sys/unix.Connect",
@@ -180,8 +179,7 @@ func nameOf(f *types.Func) string {
 	return f.Pkg().Name() + "." + name
 }
 
-// plainNetworks are the calls of package net whose network is a constant that has
-// no path for an address.
+// plainNetworks are calls of package net with a constant network whose addresses are not paths.
 func plainNetworks(info *types.Info, in ast.Node) map[*ast.Ident]bool {
 	plain := map[*ast.Ident]bool{}
 	ast.Inspect(in, func(n ast.Node) bool {

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// release is what of goreleaser's configuration decides what people download.
+// release has the fields of goreleaser's configuration that decide what people download.
 type release struct {
 	Version int `yaml:"version"`
 	Builds  []struct {
@@ -20,8 +20,8 @@ type release struct {
 	Checksum struct{ Algorithm string }          `yaml:"checksum"`
 }
 
-// TestReleaseMatchesMakefile: goreleaser itself is a slow target; this holds
-// its configuration against the Makefile's, which every change builds and weighs.
+// TestReleaseMatchesMakefile compares goreleaser's configuration with the Makefile, whose binaries are
+// built and measured for each change. goreleaser itself is slow, so make release-check runs it.
 func TestReleaseMatchesMakefile(t *testing.T) {
 	b, err := os.ReadFile("../../.goreleaser.yaml")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/azptend/azptend/internal/doctor"
 )
 
-// TestDoctorCoversTheStart holds each reason for which run exits with a failure before its
-// agent is ready against the doctor's checks: a check finds it, or it is an exception.
+// TestDoctorCoversTheStart: each reason for which run fails before its agent is ready is found by a check
+// of the doctor, or is an exception.
 func TestDoctorCoversTheStart(t *testing.T) {
 	type cover struct {
 		check     doctor.Name

@@ -43,8 +43,8 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	s.actors[args[0]] = a
 }
 
-// inherited are the variables that an actor gets from its script, when they are
-// set: a container has no others.
+// inherited are the variables that an actor gets from its script if they are set. It gets no
+// others, like a container.
 func inherited() []string {
 	names := []string{
 		"PATH", "HOME", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "CONTAINER_APP_NAME",
@@ -67,9 +67,8 @@ func (s *stage) actor(ts *testscript.TestScript, name string) *process.Actor {
 	return a
 }
 
-// cmdSignal sends a signal: signal TERM NAME; NAME/child is NAME's only child,
-// and NAME/all is every process from NAME down, as Container Apps ends a container
-// (container-apps#1493).
+// cmdSignal sends a signal: signal TERM NAME. NAME/child is NAME's only child. NAME/all is NAME
+// and all processes below it, to which Container Apps sends SIGTERM (container-apps#1493).
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
@@ -95,8 +94,8 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdEnds waits for a process to end with a code, and writes what it said to
-// NAME.log for grep: ends NAME CODE.
+// cmdEnds waits until a process exits, checks its exit code, and writes its output to NAME.log
+// for grep: ends NAME CODE.
 func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: ends NAME CODE")
@@ -117,7 +116,7 @@ func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdSays waits until a process has said something: says NAME REGEXP.
+// cmdSays waits until a process's output matches: says NAME REGEXP.
 func cmdSays(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: says NAME REGEXP")

@@ -18,8 +18,8 @@ import (
 	"github.com/azptend/azptend/internal/config"
 )
 
-// containerAppsBody is what a script needs of a body of deploy/container-apps;
-// test/external/containerapps holds all of it.
+// containerAppsBody has the fields of a body in deploy/container-apps that a script needs.
+// test/external/containerapps checks all of it.
 type containerAppsBody struct {
 	Properties struct {
 		Template struct {
@@ -30,10 +30,9 @@ type containerAppsBody struct {
 	}
 }
 
-// cmdContainerApps gives azptend the environment of a file of
-// deploy/container-apps, and takes every other setting away but the agent's
-// folder, which is the image's: containerapps FILE [PARAMETER=VALUE...]. A
-// parameter that is not given is that of parameters.env.
+// cmdContainerApps sets the environment to that of a file in deploy/container-apps. It unsets all
+// other settings except the agent's directory, which an image sets: containerapps FILE
+// [PARAMETER=VALUE...]. Other parameters are those of parameters.env.
 func cmdContainerApps(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: containerapps FILE [PARAMETER=VALUE...]")
@@ -59,8 +58,8 @@ func cmdContainerApps(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// containerAppsParameters are the lines NAME=value of parameters.env, and then
-// those that a script gives.
+// containerAppsParameters are the lines NAME=value of parameters.env, overridden by those of a
+// script.
 func containerAppsParameters(given []string) (map[string]string, error) {
 	b, err := os.ReadFile("../../deploy/container-apps/parameters.env")
 	if err != nil {
@@ -77,7 +76,7 @@ func containerAppsParameters(given []string) (map[string]string, error) {
 
 var parameter = regexp.MustCompile(`\$\{(\w+)\}`)
 
-// fill puts parameters in as envsubst does, comments left alone.
+// fill replaces parameters like envsubst, except in comments.
 func fill(text string, values map[string]string) (string, error) {
 	var err error
 	var lines []string
@@ -96,15 +95,15 @@ func fill(text string, values map[string]string) (string, error) {
 	return strings.Join(lines, ""), err
 }
 
-// sidecar is an identity endpoint whose port is taken, and refuses connections
-// until it is opened: a socket that is bound and does not listen.
+// sidecar is an identity endpoint whose port refuses connections until it is opened: its socket
+// is bound and does not listen.
 type sidecar struct {
 	socket int
 	to     *url.URL
 }
 
-// cmdSidecar puts the identity endpoint behind a port that refuses connections:
-// sidecar late; and lets it begin: sidecar up.
+// cmdSidecar puts the identity endpoint behind a port that refuses connections (sidecar late), and
+// makes it listen (sidecar up).
 func cmdSidecar(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 || (args[0] != "late" && args[0] != "up") {
 		ts.Fatalf("usage: sidecar late|up")
@@ -127,14 +126,14 @@ func cmdSidecar(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("IDENTITY_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d%s", name.(*syscall.SockaddrInet4).Port, endpoint.Path))
 }
 
-// open begins to listen, and answers with the emulator's answers.
+// open begins to listen, and answers like the emulator.
 func (s sidecar) open() (closeIt func(), err error) {
 	if err := syscall.Listen(s.socket, 16); err != nil {
 		return nil, err
 	}
 	file := os.NewFile(uintptr(s.socket), "sidecar")
 	listener, err := net.FileListener(file)
-	if err := file.Close(); err != nil { // the listener has its own
+	if err := file.Close(); err != nil { // the listener has a duplicate
 		return nil, err
 	}
 	if err != nil {

@@ -18,11 +18,11 @@ import (
 //
 //	# shows: AZP_ONCE, exit 75
 //
-// A setting is named by its variable and set by it or by its flag; 128+n stands
-// for any code of that family but 130. The rules below keep the line honest.
-// What no line names is a failure: a row of a table that nobody has seen work.
+// A setting is named by its variable, and the script sets the variable or its flag. 128+n stands
+// for any such code except 130. The rules below check that the line is true. A row that no script
+// shows is a failure.
 
-// shown is one thing that a script says it shows.
+// shown is a row that a script claims to show.
 type shown struct{ script, what string }
 
 func TestEveryRowHasAScript(t *testing.T) {
@@ -48,7 +48,7 @@ func TestEveryRowHasAScript(t *testing.T) {
 	}
 }
 
-// settingsAndCodes are the rows of both tables, as a script names them.
+// settingsAndCodes are the rows of both tables, with the names that scripts use.
 func settingsAndCodes() []string {
 	var rows []string
 	for _, row := range config.Table {
@@ -65,8 +65,7 @@ func settingsAndCodes() []string {
 	return rows
 }
 
-// script is a script without its files: what it says that it shows, and its
-// lines, comments left out.
+// script is a script without its files: what it claims to show, and its lines without comments.
 type script struct {
 	name  string
 	shows []string
@@ -106,18 +105,18 @@ func parseScript(name, text string) script {
 	return s
 }
 
-// observing are the commands by which a script can fail over what azptend did.
+// observing are the commands with which a script checks what azptend did.
 var observing = regexp.MustCompile(`^(! )?(await|ends|grep|stdout|stderr|exists|job|joblog|pool|calls|says|keeps|sees|remain) `)
 
-// starting are those that start a command of azptend's; running are those that start azptend
-// run, of which the exit codes are.
+// starting are commands that start azptend with settings. running are commands that start azptend
+// run, whose exit codes the table has.
 var (
 	starting = regexp.MustCompile(`^(?:! )?(?:start \S+|exec) .*\bazptend ([a-z]+)(?: ([a-z]+))?`)
 	running  = regexp.MustCompile(`^(! )?(start \S+|exec) .*\bazptend run\b`)
 )
 
-// starts says that a line starts a command of azptend's that takes a setting, according to
-// its help. A secret, which has no flag, is in the help of the commands that take it.
+// starts reports whether a line starts a command of azptend that takes the setting, according to
+// its help. The help also lists the secrets that the command takes, which have no flag.
 func starts(line, env string) bool {
 	command := starting.FindStringSubmatch(line)
 	if command == nil {
@@ -132,7 +131,7 @@ func starts(line, env string) bool {
 	return false
 }
 
-// dishonest says why a script does not show what it says.
+// dishonest says why a script does not show what it claims.
 func (s script) dishonest(what string) string {
 	if code, is := strings.CutPrefix(what, "exit "); is {
 		return s.dishonestCode(code)
@@ -154,19 +153,18 @@ func (s script) dishonestCode(code string) string {
 	return fmt.Sprintf("has no line \"ends NAME %s\" for an azptend run that it started", code)
 }
 
-// runs says that an actor is azptend run.
+// runs says whether an actor is azptend run.
 func (s script) runs(actor string) bool {
 	return slices.ContainsFunc(s.lines, func(line string) bool {
 		return strings.HasPrefix(line, "start "+actor+" ") && running.MatchString(line)
 	})
 }
 
-// kills says that a script kills an actor itself: then its exit code is none of
-// azptend's.
+// kills says whether a script kills an actor: then its exit code is not azptend's.
 func (s script) kills(actor string) bool { return slices.Contains(s.lines, "signal KILL "+actor) }
 
-// dishonestSetting wants the setting set, azptend started with it, and something
-// looked at afterwards.
+// dishonestSetting checks that a script sets the setting, starts azptend with it, and checks
+// something afterwards.
 func (s script) dishonestSetting(env string) string {
 	var flag string
 	for _, row := range config.Table {
@@ -181,7 +179,7 @@ func (s script) dishonestSetting(env string) string {
 		switch {
 		case byEnv && value != "", strings.HasPrefix(line, "pat ") && env == "AZP_TOKEN":
 			set, started = true, false
-		case byEnv && !started: // taken back before it could matter
+		case byEnv && !started: // unset before azptend was started
 			set = false
 		case byFlag:
 			set, started = true, true
@@ -200,7 +198,7 @@ func (s script) dishonestSetting(env string) string {
 	return "looks at nothing afterwards"
 }
 
-// TestShowsRules: the rules must be able to say no.
+// TestShowsRules shows that each rule finds a fault.
 func TestShowsRules(t *testing.T) {
 	for _, tt := range []struct{ script, what, why string }{
 		{"env AZP_ONCE=1\nstart a azptend run\nends a 0", "AZP_ONCE", ""},

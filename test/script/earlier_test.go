@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// earlier is the commit of the azptend that pools are shared with during an upgrade:
-// the last one that kept no record of its agent in the agent's folder.
+// earlier is the commit of an old azptend, with which a pool is shared during an upgrade: the last
+// one without an owner record in the agent's directory.
 const earlier = "2aed5ba"
 
 // earlierBinary is on the scripts' PATH.
 func earlierBinary() string { return filepath.Join(filepath.Dir(programs.Azptend), "azptend-earlier") }
 
-// buildEarlier builds that azptend from the repository's history, once. There being
-// no such history, as in a shallow clone, is no error.
+// buildEarlier builds that azptend from the repository's history, once. If the commit does not
+// exist, as in a shallow clone, built is false.
 var buildEarlier = sync.OnceValues(func() (built bool, err error) {
 	if exec.Command("git", "-C", "../..", "cat-file", "-e", earlier+"^{commit}").Run() != nil {
 		return false, nil
@@ -30,7 +30,7 @@ var buildEarlier = sync.OnceValues(func() (built bool, err error) {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		return false, fmt.Errorf("cannot get commit %s: %w: %s", earlier, err, out)
 	}
-	// Paths are trimmed, so that go's cache has most of it from the time before.
+	// With -trimpath, most of it is in go's build cache.
 	build := exec.Command("go", "build", "-trimpath", "-o", earlierBinary(), "./cmd/azptend")
 	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -65,7 +65,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	s.seen = e.Seq
 }
 
-// cmdJob says how a job stands: job N RESULT-or-STATE.
+// cmdJob checks a job's result or state: job N RESULT-or-STATE.
 func cmdJob(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] job N RESULT")
@@ -83,8 +83,8 @@ func cmdJob(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdJobLog waits until a job's log has a line: joblog N REGEXP. With ! it must
-// not be there now.
+// cmdJobLog waits until a job's log has a line: joblog N REGEXP. With ! it checks that there is
+// none now.
 func cmdJobLog(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: [!] joblog N REGEXP")
@@ -106,7 +106,7 @@ func cmdJobLog(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdPool says how many agents the pool holds: pool N.
+// cmdPool checks the number of agents in the pool: pool N.
 func cmdPool(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: pool N")
@@ -122,7 +122,7 @@ func cmdPool(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdCalls says how often the emulator was called: calls N METHOD REGEXP.
+// cmdCalls checks how often the emulator was called: calls N METHOD REGEXP.
 func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: calls N METHOD REGEXP")
@@ -139,8 +139,7 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdFault adds a fault from a file: fault FILE. With ! there is none any more:
-// ! fault.
+// cmdFault adds a fault from a file: fault FILE. ! fault removes all faults.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg != (len(args) == 0) || len(args) > 1 {
 		ts.Fatalf("usage: fault FILE, or ! fault")
@@ -155,7 +154,7 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdAssume flips what nobody could verify about the server: assume JSON.
+// cmdAssume changes an unverified assumption about the server: assume JSON.
 func cmdAssume(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: assume JSON")
@@ -180,7 +179,7 @@ func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 	s.holds = append(s.holds, id)
 }
 
-// cmdReached waits until the latest hold holds its call.
+// cmdReached waits until the latest hold holds a call.
 func cmdReached(ts *testscript.TestScript, _ bool, _ []string) {
 	s := stageOf(ts)
 	ctx, cancel := inTime()
@@ -188,8 +187,7 @@ func cmdReached(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(s.emulator.WaitHold(ctx, s.holds[len(s.holds)-1]))
 }
 
-// cmdRelease lets the latest hold go, or the one before it, so that the next call
-// is held already: release [earlier].
+// cmdRelease releases the latest hold, or the one before it: release [earlier].
 func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	s := stageOf(ts)
 	at := len(s.holds) - 1
@@ -202,9 +200,8 @@ func cmdRelease(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.emulator.Release(s.holds[at]))
 }
 
-// cmdKeeps looks for azptend's secrets where a job could find them: in the
-// environment and the arguments of every process below it, and in the agent's
-// published capabilities: keeps NAME.
+// cmdKeeps checks that azptend's secrets are not where a job could find them: in the environment
+// and the arguments of all processes below it, and in the agent's capabilities: keeps NAME.
 func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: keeps NAME")
@@ -244,8 +241,8 @@ func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdUnpublished says that no agent's capabilities have a variable, by its name
-// or with its value, and that they have others: unpublished VARIABLE.
+// cmdUnpublished checks that the agents' capabilities have neither a variable's name nor its
+// value, and that they have others: unpublished VARIABLE.
 func cmdUnpublished(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: unpublished VARIABLE")
@@ -267,8 +264,8 @@ func cmdUnpublished(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdNobody says that no process's command line holds a text: nobody TEXT. It
-// names something of the script's own, for the whole machine is looked at.
+// cmdNobody checks that no command line of any process on the machine contains a text, which must
+// be unique to the script: nobody TEXT.
 func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: nobody TEXT")
@@ -282,9 +279,8 @@ func cmdNobody(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdAgent adds an agent as somebody else would: agent NAME [CAPABILITY=VALUE].
-// The capability "version" is the agent's version. With ! somebody deletes it, as
-// in the portal: ! agent NAME.
+// cmdAgent adds an agent without azptend: agent NAME [CAPABILITY=VALUE]. The capability "version"
+// is the agent's version. ! agent NAME deletes the agent, as in the portal.
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 1 || (neg && len(args) > 1) {
 		ts.Fatalf("usage: agent NAME [CAPABILITY=VALUE...], or ! agent NAME")
@@ -303,7 +299,7 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(addAgent(ts.Getenv("EMULATOR"), ts.Getenv("PAT"), 1, args[0], version, capabilities))
 }
 
-// addAgent adds an agent that nobody runs.
+// addAgent adds an agent that does not run.
 func addAgent(emulatorURL, pat string, pool int, name, version string, capabilities map[string]string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -317,7 +313,7 @@ func addAgent(emulatorURL, pat string, pool int, name, version string, capabilit
 	return askPool(emulatorURL, pat, http.MethodPost, fmt.Sprintf("%d/agents", pool), body)
 }
 
-// deleteAgent deletes the agent of that name in the first pool.
+// deleteAgent deletes the agent with this name in the first pool.
 func deleteAgent(ts *testscript.TestScript, name string) {
 	for _, a := range stageOf(ts).emulator.State().Pools[0].Agents {
 		if a.Name == name {
@@ -328,7 +324,7 @@ func deleteAgent(ts *testscript.TestScript, name string) {
 	ts.Fatalf("there is no agent %s", name)
 }
 
-// askPool asks something of a pool with a person's token.
+// askPool sends a request about a pool, with a person's token.
 func askPool(emulatorURL, pat, method, path string, body []byte) error {
 	url := emulatorURL + "/emulated/_apis/distributedtask/pools/" + path + "?api-version=7.1"
 	req, err := http.NewRequest(method, url, bytes.NewReader(body))

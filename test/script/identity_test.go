@@ -15,8 +15,8 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// exportEntra tells a script where Entra ID is, and whom to trust for it. No
-// actor gets any of it but by the names of azptend's settings.
+// exportEntra exports the address of Entra ID and its certificate to a script. Actors get them
+// only as azptend's settings.
 func exportEntra(env *testscript.Env, e *emulator.Emulator, entra *httptest.Server) error {
 	ca := filepath.Join(env.WorkDir, "ca.pem")
 	env.Setenv("CA", ca)
@@ -25,8 +25,8 @@ func exportEntra(env *testscript.Env, e *emulator.Emulator, entra *httptest.Serv
 	return os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: entra.Certificate().Raw}), 0o600)
 }
 
-// cmdIdentity puts an identity from a file, with a certificate from another, and
-// exports its ids: identity NAME FILE [CERTIFICATE].
+// cmdIdentity adds an identity from a file, with a certificate from another, and exports its ids:
+// identity NAME FILE [CERTIFICATE].
 func cmdIdentity(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: identity NAME FILE [CERTIFICATE]")
@@ -57,7 +57,7 @@ func cmdCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), both, 0o600))
 }
 
-// cmdProject writes a workload's token, as kubelet does: project FILE SUBJECT.
+// cmdProject writes a workload's token like a kubelet: project FILE SUBJECT.
 func cmdProject(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: project FILE SUBJECT")
@@ -69,8 +69,8 @@ func cmdProject(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token+"\n"), 0o600))
 }
 
-// cmdElapse lets hours pass in which sessions are polled and jobs renewed:
-// elapse DURATION.
+// cmdElapse advances the emulator's clock, while sessions are polled and jobs renewed: elapse
+// DURATION.
 func cmdElapse(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: elapse DURATION")
@@ -80,12 +80,12 @@ func cmdElapse(ts *testscript.TestScript, neg bool, args []string) {
 	stageOf(ts).emulator.Elapse(d)
 }
 
-// cmdProxy starts a proxy behind which every host is the emulator, and exports
-// its address as PROXY.
+// cmdProxy starts a proxy that sends requests for all hosts to the emulator, and exports its
+// address as PROXY.
 func cmdProxy(ts *testscript.TestScript, _ bool, _ []string) {
 	s := stageOf(ts)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !r.URL.IsAbs() { // what a client sends to a server, and not to a proxy
+		if !r.URL.IsAbs() { // a client sends this to a server, not to a proxy
 			http.Error(w, "this is a proxy", http.StatusBadRequest)
 			return
 		}
@@ -96,7 +96,7 @@ func cmdProxy(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("PROXY", proxy.URL)
 }
 
-// cmdProxied says that requests went through the proxy, or with ! that none did.
+// cmdProxied checks that requests went through the proxy, or with ! that none did.
 func cmdProxied(ts *testscript.TestScript, neg bool, _ []string) {
 	if n := stageOf(ts).proxied.Load(); (n == 0) != neg {
 		ts.Fatalf("%d requests went through the proxy", n)

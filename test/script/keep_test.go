@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdPage waits until a keeper has said where its page is, and exports that as
-// PAGE: page NAME.
+// cmdPage waits until a keeper has logged the address of its page, and exports it as PAGE: page
+// NAME.
 func cmdPage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: page NAME")
@@ -26,8 +26,7 @@ func cmdPage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PAGE", where.FindStringSubmatch(a.Said())[1])
 }
 
-// cmdSees waits until the page at PAGE shows something, as a browser hears of it:
-// sees REGEXP.
+// cmdSees waits until an event of the page at PAGE matches: sees REGEXP.
 func cmdSees(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: sees REGEXP")
@@ -50,7 +49,7 @@ func cmdSees(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// eachEvent listens to a page's events until seen says that it is enough.
+// eachEvent reads a page's events until seen returns true.
 func eachEvent(ctx context.Context, page string, seen func(map[string]string) bool) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"/events", nil)
 	if err != nil {

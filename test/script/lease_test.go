@@ -9,10 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cmdLease puts a copy of a program in its place and takes a write lease on that,
-// until the script ends. Whoever opens or executes the program hangs, as on a file
-// system that does not answer; the kernel ends it after 45 s
-// (/proc/sys/fs/lease-break-time).
+// cmdLease replaces a program by a copy and takes a write lease on it until the script ends. To
+// open or execute the program then hangs, as on a file system that hangs. The kernel ends the
+// lease after 45 s (/proc/sys/fs/lease-break-time).
 func cmdLease(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: lease PROGRAM")
@@ -20,7 +19,7 @@ func cmdLease(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	content, err := os.ReadFile(path)
 	ts.Check(err)
-	syscall.ForkLock.RLock() // a child that is forked here would have the copy open
+	syscall.ForkLock.RLock() // a child that is forked now would have the copy open
 	defer syscall.ForkLock.RUnlock()
 	ts.Check(os.WriteFile(path+".copy", content, 0o755))
 	f, err := os.OpenFile(path+".copy", os.O_RDWR, 0)
@@ -32,7 +31,7 @@ func cmdLease(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Rename(path+".copy", path))
 }
 
-// cmdOpened waits until somebody tries to open or execute a leased program.
+// cmdOpened waits until a process tries to open or execute a leased program.
 func cmdOpened(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 || stageOf(ts).leases[ts.MkAbs(args[0])] == nil {
 		ts.Fatalf("usage: opened LEASED-PROGRAM")

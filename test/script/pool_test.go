@@ -10,9 +10,8 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// cmdStage puts agents into the pool as a file describes them, in
-// testdata/stage or the script's own: stage FILE. pool.json is a pool with ghosts,
-// placeholders of several makers, busy agents and half-started ones.
+// cmdStage adds the agents in a file to the pool, in testdata/stage or of the script: stage FILE.
+// pool.json has ghosts, placeholders of several tools, and agents that are busy or starting.
 func cmdStage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: stage FILE")
@@ -28,7 +27,7 @@ func cmdStage(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdRemain says which agents the pool holds, and no others: remain NAME...
+// cmdRemain checks that the pool has exactly these agents: remain NAME...
 func cmdRemain(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: remain NAME...")

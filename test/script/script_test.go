@@ -17,11 +17,11 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// patience bounds each wait of a script. It only matters to a script that fails.
+// patience is the timeout of each wait of a script.
 const patience = 60 * time.Second
 
-// scale shrinks the slow times of the protocol (the pause after an empty poll,
-// the long poll, the job's lock), not of azptend, which has no such switch.
+// scale divides the long times of the protocol (the pause after an empty poll, the long poll, the
+// job's lock). It does not change times of azptend, which has no such switch.
 const scale = 20
 
 func TestScripts(t *testing.T) {
@@ -32,24 +32,24 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Getuid() == 0, nil
-			case "netns": // a network of one's own, with the metadata service's address in it
+			case "netns": // a network namespace with the metadata service's address
 				return process.Command(context.Background(), "unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
-			case "pids": // a control group of one's own, whose processes can be limited
+			case "pids": // a control group whose processes can be limited
 				dir, err := os.MkdirTemp("/sys/fs/cgroup/pids", "azptend-")
 				if err == nil {
 					err = os.Remove(dir)
 				}
 				return err == nil, nil
-			case "earlier": // azptend as it was before the last upgrade, as azptend-earlier
+			case "earlier": // an old azptend, as azptend-earlier
 				return buildEarlier()
-			case "fuse": // a file system that hangs, in mounts of one's own
+			case "fuse": // a file system that hangs, in a mount namespace
 				f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 				if err == nil {
 					f.Close()
 				}
 				return err == nil && os.Getuid() == 0 && process.Command(context.Background(), "unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil &&
 					process.Command(context.Background(), "python3", "-c", "").Run() == nil, nil
-			case "mountns": // mounts of one's own
+			case "mountns": // a mount namespace
 				return process.Command(context.Background(), "unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 			}
 			return false, fmt.Errorf("there is no condition %s", cond)
@@ -104,14 +104,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// stage is what one script plays on: an emulator and the processes it started.
+// stage is the environment of a script: an emulator and the processes that it started.
 type stage struct {
 	emulator *emulator.Emulator
-	seen     uint64 // the last event that was awaited
+	seen     uint64 // the last event that await returned
 	holds    []string
 	actors   map[string]*process.Actor
 	systemd  *systemd
-	secrets  map[string]string // by name, what no job may find
+	secrets  map[string]string // secrets by name, which no job may find
 	proxied  atomic.Int64      // requests through the script's proxy
 	leases   map[string]*os.File
 	sidecar  sidecar
@@ -119,8 +119,8 @@ type stage struct {
 
 type stageKey struct{}
 
-// setUp gives each script an emulator and an agent folder, and exports what a
-// container would have.
+// setUp makes an emulator and an agent's directory for a script, and exports the variables of a
+// container.
 func setUp(env *testscript.Env) error {
 	e, err := emulator.New(emulator.Options{TimeScale: scale})
 	if err != nil {
@@ -130,7 +130,7 @@ func setUp(env *testscript.Env) error {
 	agentDir := filepath.Join(env.WorkDir, "agent")
 	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT}, leases: map[string]*os.File{}}
 	env.Defer(func() {
-		process.KillAllIn(agentDir) // whose azptend crashed: it holds the pipe that is listened to
+		process.KillAllIn(agentDir) // processes of an azptend that crashed, which have its output open
 		for _, a := range s.actors {
 			a.Kill()
 		}
@@ -157,7 +157,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("EMULATOR", server.URL)
 	env.Setenv("AZP_AGENT_DIR", agentDir)
 	env.Setenv("AZP_AGENT_NAME", "scripted")
-	env.Setenv("AZP_PLATFORM", "none") // the grace period is not to depend on where the tests run
+	env.Setenv("AZP_PLATFORM", "none") // the grace period must not depend on where the tests run
 	env.Setenv("AZPTEND_FAKEAGENT_TIME_SCALE", "20")
 	env.Setenv("PATH", filepath.Dir(programs.Azptend)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Setenv("HOME", env.WorkDir)
@@ -170,10 +170,10 @@ func inTime() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), patience)
 }
 
-// forALife bounds all the waits of a life together.
+// forALife is a context for all waits of a script together.
 func forALife() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 4*patience)
 }
 
-// words joins a command's arguments to one text.
+// words joins a command's arguments.
 func words(args []string) string { return strings.Join(args, " ") }

@@ -8,13 +8,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// systemd is the manager's end of NOTIFY_SOCKET: what it was told, in order.
+// systemd is systemd's end of NOTIFY_SOCKET, with the messages in order.
 type systemd struct {
 	told chan string
 }
 
-// cmdSystemd plays systemd to what is started from now on, with a watchdog of so
-// many microseconds: systemd WATCHDOG_USEC.
+// cmdSystemd opens a NOTIFY_SOCKET for processes that are started from now on, with this watchdog
+// timeout in microseconds: systemd WATCHDOG_USEC.
 func cmdSystemd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: systemd WATCHDOG_USEC")
@@ -41,7 +41,7 @@ func cmdSystemd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("WATCHDOG_USEC", args[0])
 }
 
-// cmdTold waits until systemd is told something that holds a text: told TEXT.
+// cmdTold waits for a message to systemd that contains a text: told TEXT.
 func cmdTold(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: told TEXT")

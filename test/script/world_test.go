@@ -14,9 +14,8 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// cmdRole gives the identity of IDENTITY_ENDPOINT a role on all pools, in place
-// of those it has: role Reader, role none. With ! the organisation does not know
-// it: ! role.
+// cmdRole replaces the roles of IDENTITY_ENDPOINT's identity on all pools: role Reader, role none.
+// ! role removes the identity from the organisation.
 func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
 	if neg != (len(args) == 0) || len(args) > 1 {
 		ts.Fatalf("usage: role ROLE, or ! role")
@@ -36,8 +35,8 @@ func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
 }
 
-// cmdLicence gives the identity of IDENTITY_ENDPOINT a licence: licence none,
-// licence stakeholder, licence express.
+// cmdLicence sets the licence of IDENTITY_ENDPOINT's identity: licence none, licence stakeholder,
+// licence express.
 func cmdLicence(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: licence LICENCE")
@@ -53,8 +52,7 @@ func cmdLicence(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("the emulator does not know MANAGED_IDENTITY_OBJECT_ID")
 }
 
-// cmdPAT makes a personal access token, which is then AZP_TOKEN: pat expired,
-// pat unscoped.
+// cmdPAT makes a personal access token and sets AZP_TOKEN to it: pat expired, pat unscoped.
 func cmdPAT(ts *testscript.TestScript, neg bool, args []string) {
 	pat := emulator.PAT{Roles: emulator.Roles{emulator.AllPools: emulator.RoleAdministrator}}
 	switch strings.Join(args, " ") {
@@ -73,8 +71,8 @@ func cmdPAT(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("AZP_TOKEN", made.Token)
 }
 
-// cmdAllow limits how many calls each identity may make in the service's five
-// minutes before they are delayed; twice as many, and they are refused: allow N.
+// cmdAllow limits how many calls each identity may make in five minutes before they are delayed.
+// From twice as many on they are refused: allow N.
 func cmdAllow(ts *testscript.TestScript, neg bool, args []string) {
 	n := 0
 	if len(args) == 1 {
@@ -86,8 +84,8 @@ func cmdAllow(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(stageOf(ts).emulator.SetRateLimit(emulator.RateLimit{Budget: float64(n)}))
 }
 
-// cmdLimit takes from a process that runs the room for another open file: limit
-// NAME. What is open stays open.
+// cmdLimit lowers a running process's limit of descriptors, so that it cannot open another file:
+// limit NAME.
 func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: limit NAME")
@@ -96,8 +94,8 @@ func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, nil))
 }
 
-// cmdNoFork takes from a process that runs, and that is another user's than
-// root's, the right to make another process or thread: nofork NAME UID.
+// cmdNoFork keeps a running process of a user other than root from creating processes and
+// threads: nofork NAME UID.
 func cmdNoFork(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: nofork NAME UID")
@@ -105,7 +103,7 @@ func cmdNoFork(ts *testscript.TestScript, neg bool, args []string) {
 	uid, err := strconv.ParseUint(args[1], 10, 32)
 	ts.Check(err)
 	pid := stageOf(ts).actor(ts, args[0]).Pid()
-	// Asked by that user: a container's root may lack CAP_SYS_RESOURCE.
+	// Run as that user, because root in a container may lack CAP_SYS_RESOURCE.
 	c := exec.Command("prlimit", "--nproc=0:0", "--pid", fmt.Sprint(pid))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	out, err := c.CombinedOutput()
@@ -113,7 +111,7 @@ func cmdNoFork(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdClock sets the server's clock against ours: clock DURATION.
+// cmdClock sets the difference between the server's clock and ours: clock DURATION.
 func cmdClock(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: clock DURATION")

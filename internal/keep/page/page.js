@@ -25,7 +25,7 @@ function say(text, lost) {
 // no stream it gives up: a proxy's, while the keeper is started again, or that too
 // many pages are open.
 function listen() {
-  const events = new EventSource("events");
+  const events = new EventSource("events" + location.search);
   events.onopen = () => say("live", false);
   events.onerror = () => {
     say("not connected, trying again", true);

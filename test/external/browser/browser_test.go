@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,10 +88,24 @@ func (w *window) hear(event any) {
 
 func (w *window) run(actions ...chromedp.Action) {
 	w.Helper()
+	w.within(func() error { return chromedp.Run(w.ctx, actions...) })
+}
+
+// follow does something that loads another page, and waits for it.
+func (w *window) follow(action chromedp.Action) {
+	w.Helper()
+	w.within(func() error {
+		_, err := chromedp.RunResponse(w.ctx, action)
+		return err
+	})
+}
+
+func (w *window) within(do func() error) {
+	w.Helper()
 	// The first action starts the browser, which lives as long as its context: only
 	// the later ones may have one of their own.
 	done := make(chan error, 1)
-	go func() { done <- chromedp.Run(w.ctx, actions...) }()
+	go func() { done <- do() }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -216,6 +231,72 @@ func TestComesBack(t *testing.T) {
 	w.until(`document.getElementById("live").textContent === "not connected, trying again"`)
 	down.Store(false)
 	w.until(`document.getElementById("live").textContent === "live"`)
+}
+
+// TestABusyPool: of 400 agents the page shows trouble first, and its filter finds the rest.
+func TestABusyPool(t *testing.T) {
+	s := raise(t, "AZP_KEEP_PRUNE=false")
+	s.put(busyPool())
+	s.queue("Train a model", "true", "nosuch-cap")
+	w := open(t, s)
+	w.until(`document.getElementById("p0-tiles").textContent.includes("ghosts40")`) // two are the scene's
+	w.shows("p0-jobs", "no agent has nosuch-cap")
+	if rows := ask[[]string](w, agentNames); len(rows) != 201 || !strings.HasPrefix(rows[0], "ghost-") || !strings.HasPrefix(rows[40], "R&D") {
+		t.Errorf("%d rows, the first is %q, the first that is no ghost %q", len(rows), rows[0], rows[40])
+	}
+	for _, name := range []string{"light", "dark"} {
+		w.scheme(name)
+		if pale := ask[[]string](w, contrast); len(pale) > 0 {
+			t.Errorf("%s: too pale to read: %q", name, pale)
+		}
+		w.shoot("busy-" + name)
+	}
+	w.size(390, 844, true)
+	if over := ask[int](w, `document.documentElement.scrollWidth - window.innerWidth`); over > 0 {
+		t.Errorf("on a phone the page is %d pixels too wide", over)
+	}
+	w.shoot("busy-phone")
+	w.size(1100, 1000, false)
+
+	// A tile leads to its agents, words find some of them, and what comes in later passes the filter.
+	w.follow(chromedp.Click(`//dt/a[text()="agents idle"]`, chromedp.BySearch))
+	w.until(`location.search === "?state=idle" && document.getElementById("live").textContent === "live"`)
+	w.follow(chromedp.SendKeys(`input[name=q]`, "IDLE-1"+kb.Enter, chromedp.ByQuery))
+	w.until(`location.search === "?q=IDLE-1&state=idle" && document.getElementById("live").textContent === "live"`)
+	_ = ask[bool](w, `window.loadedOnce = true`)
+	s.put(`[{"name":"idle-1-new","online":true},{"name":"other-new","online":true}]`)
+	w.shows("p0-agents", "idle-1-new")
+	rows := ask[[]string](w, agentNames)
+	if others := slices.DeleteFunc(rows[:len(rows)-1], func(name string) bool { return strings.HasPrefix(name, "idle-1") }); len(others) > 0 || len(rows) != 56 {
+		t.Errorf("%d rows pass the filter, among them %q", len(rows), others)
+	}
+	if !ask[bool](w, `window.loadedOnce === true`) {
+		t.Error("the page was loaded again")
+	}
+	w.shoot("busy-filter")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, wrong := range w.wrongs {
+		t.Errorf("the browser complains: %s", wrong)
+	}
+}
+
+// agentNames are the first cells of the table of agents.
+const agentNames = `[...document.querySelectorAll("#p0-agents tr")].map(r => r.firstElementChild.textContent)`
+
+// busyPool is 400 agents with all kinds of trouble.
+func busyPool() string {
+	var agents []string
+	add := func(n int, name, more string) {
+		for i := range n {
+			agents = append(agents, fmt.Sprintf(`{"name":"%s-%03d","createdAgo":"9h","userCapabilities":{"azptend.kind":"agent","azptend.instance":"%s-%d"},%s}`, name, i, name, i, more))
+		}
+	}
+	add(172, "busy", `"changedAgo":"3h","online":true,"job":{"name":"Integration tests"}`)
+	add(154, "idle", `"changedAgo":"2h","online":true`)
+	add(38, "ghost", `"changedAgo":"3h"`)
+	add(36, "offline", `"changedAgo":"5m"`)
+	return "[" + strings.Join(agents, ",") + "]"
 }
 
 // in is the same window, for a part of the test.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +34,8 @@ type stage struct {
 	page   string
 }
 
-func raise(t *testing.T) *stage {
+// raise starts them. KeepEnv are more settings of the keeper.
+func raise(t *testing.T, keepEnv ...string) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir()}
 	s.binary = filepath.Join(s.dir, "azptend")
@@ -50,7 +52,7 @@ func raise(t *testing.T) *stage {
 		}
 	}, "emulate", "--listen", "127.0.0.1:0", "--agent-dir", agents)
 	s.put(scene)
-	s.start(s.env, regexp.MustCompile(`page=(http://\S+)`), &s.page, nil, "keep", "--interval", "5s", "--listen", "127.0.0.1:0")
+	s.start(append(slices.Clone(s.env), keepEnv...), regexp.MustCompile(`page=(http://\S+)`), &s.page, nil, "keep", "--interval", "5s", "--listen", "127.0.0.1:0")
 	s.start(append(s.env, "AZP_AGENT_NAME=linux-builder-1", "AZP_PLATFORM=none"), regexp.MustCompile(`(The agent is ready)`), new(string), nil, "run")
 	return s
 }

@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -84,6 +85,8 @@ func TestRefused(t *testing.T) {
 		"idle, deployment":   {"deployment", `idleTimeout: 5m`, "/idleTimeout"},
 		"once, deployment":   {"deployment", `once: true`, "/once"},
 		"an odd time":        {"keda-2.21", `idleTimeout: 5 minutes`, "/idleTimeout"},
+		"young ghosts":       {"keda-2.21", `keep: {enabled: true, olderThan: "20"}`, `keep.olderThan is "20", which is shorter than 15m`},
+		"a hasty keeper":     {"keda-2.21", `keep: {enabled: true, interval: 1s}`, `keep.interval is "1s", which is shorter than 5s`},
 
 		"no client":                {"keda-2.21", `identity: {clientId: ""}`, "identity.clientId is not set"},
 		"PAT as a value":           {"statefulset", `identity: {token: secret}`, "additional properties 'token' not allowed"},
@@ -115,6 +118,40 @@ func TestRefused(t *testing.T) {
 				t.Errorf("says %q; want %q in it", err, r.says)
 			}
 		})
+	}
+}
+
+// TestAddresses and TestDurations have the chart judge values as azptend does.
+func TestAddresses(t *testing.T) {
+	testLikeAzptend(t, "addresses.yaml", "organizationURL", func(address string) map[string]any {
+		return map[string]any{"organizationURL": address}
+	})
+}
+
+func TestDurations(t *testing.T) {
+	testLikeAzptend(t, "durations.yaml", "olderThan", func(olderThan string) map[string]any {
+		return map[string]any{"keep": map[string]any{"enabled": true, "olderThan": olderThan}}
+	})
+}
+
+// testLikeAzptend renders the chart with each value of a file, in which azptend's own tests
+// find it too. A refusal names the value.
+func testLikeAzptend(t *testing.T, file, name string, values func(string) map[string]any) {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := map[string]bool{}
+	if err := yaml.Unmarshal(b, &accepted); err != nil || len(accepted) == 0 {
+		t.Fatalf("%s: %d values, %v", file, len(accepted), err)
+	}
+	for value, good := range accepted {
+		all := cases(t)["keda-2.21"]
+		lay(all, values(value))
+		if _, err := render(t, all); (err == nil) != good || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s %q: %v; is it good: %t", name, value, err, good)
+		}
 	}
 }
 

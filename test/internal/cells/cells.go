@@ -1,5 +1,5 @@
-// Package cells plays the cells of a matrix of tests, many at once, and judges each
-// by properties that must be true of every cell. test/sim/matrix and test/security/vandal use it.
+// Package cells runs the cells of a matrix of tests, many at once, and checks properties that
+// must be true of all cells. test/sim/matrix and test/security/vandal use it.
 package cells
 
 import (
@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// Facts are what was seen of a cell.
+// Facts are the observations of a cell.
 type Facts interface {
-	Summary() string  // for a person who looks for the cause
+	Summary() string  // for finding the cause of a failure
 	AgentsLeft() bool // agents stay in the pool
 	Output() string   // what azptend printed
 }
 
-// Property is what must be true of every cell.
+// Property must be true of all cells.
 type Property[C fmt.Stringer, F Facts] struct {
 	Name   string
 	What   string            // for the page
-	Broken func(C, F) string // why it is not true; "" when it is
+	Broken func(C, F) string // why it is not true; "" if it is
 }
 
 // Verdict is the result of a cell.
 type Verdict[C fmt.Stringer, F Facts] struct {
 	Cell   C
 	Facts  F
-	Err    error             // it could not be played to its end
-	Broken map[string]string // the reason, by property
+	Err    error             // why the cell could not be run to its end
+	Broken map[string]string // by property, why it is not true
 	Took   time.Duration
-	Names  []string // of the properties, in their order
+	Names  []string // names of the properties, in their order
 }
 
-// Judge applies every property to a cell.
+// Judge checks all properties of a cell.
 func Judge[C fmt.Stringer, F Facts](properties []Property[C, F], c C, f F, err error) Verdict[C, F] {
 	v := Verdict[C, F]{Cell: c, Facts: f, Err: err, Broken: map[string]string{}}
 	for _, p := range properties {
@@ -48,10 +48,10 @@ func Judge[C fmt.Stringer, F Facts](properties []Property[C, F], c C, f F, err e
 	return v
 }
 
-// Red says that something is wrong.
+// Red says whether the cell failed.
 func (v Verdict[C, F]) Red() bool { return v.Err != nil || len(v.Broken) > 0 }
 
-// Word is "red", "named" where the log names an agent that stays, or "passed".
+// Word is "red", "named" if an agent stays and the log names it, or "passed".
 func (v Verdict[C, F]) Word() string {
 	switch {
 	case v.Red():
@@ -62,7 +62,7 @@ func (v Verdict[C, F]) Word() string {
 	return "passed"
 }
 
-// String is the cell with all that is wrong with it.
+// String is the cell with all its failures.
 func (v Verdict[C, F]) String() string {
 	text := v.Cell.String()
 	if v.Err != nil {
@@ -78,7 +78,7 @@ func (v Verdict[C, F]) String() string {
 
 var unfitForNames = regexp.MustCompile(`[^a-zA-Z0-9]+`)
 
-// Save writes what azptend printed into a directory; "" is none.
+// Save writes azptend's output to a directory; "" is none.
 func (v Verdict[C, F]) Save(dir string) {
 	if dir == "" {
 		return
@@ -88,7 +88,7 @@ func (v Verdict[C, F]) Save(dir string) {
 	_ = os.WriteFile(name, []byte(v.String()+"\n"+v.Facts.Output()), 0o644)
 }
 
-// PlayAll plays cells, so many at once, and reports each as it ends.
+// PlayAll runs the cells, jobs of them at once, and reports each when it ends.
 func PlayAll[C fmt.Stringer, F Facts](all []C, jobs int, play func(number int, c C) Verdict[C, F], report func(done int, v Verdict[C, F])) []Verdict[C, F] {
 	verdicts := make([]Verdict[C, F], len(all))
 	next := make(chan int)
@@ -134,8 +134,8 @@ func Matching[C fmt.Stringer](all []C, expression string) ([]C, error) {
 	return some, nil
 }
 
-// Unnamed are those of the agents whose ids the output does not tell a person. The
-// first group of named is an id, or the word "unknown", which names all.
+// Unnamed are the agents whose ids are not in the output. The first group of named is an id, or
+// the word "unknown", which stands for all.
 func Unnamed(ids []int, output string, named *regexp.Regexp) []int {
 	var left []int
 	names := map[string]bool{}

@@ -1,6 +1,6 @@
-// Package dockerfile reads Dockerfiles as far as ours go: instructions,
-// continued lines and comments. It knows no here-documents and no escape
-// directive. A linter of our own rules and test/external/engine use it.
+// Package dockerfile parses what our Dockerfiles use: instructions, continued lines and
+// comments, but not here-documents and the escape directive. The tests of our own rules and
+// test/external/engine use it.
 package dockerfile
 
 import (
@@ -13,11 +13,11 @@ import (
 // Instruction is one instruction.
 type Instruction struct {
 	Word string   // in capitals: "RUN"
-	Args string   // all behind it, continued lines joined by a space
-	List []string // of the exec form, as JSON; nil of the shell form
+	Args string   // the rest, with continued lines joined by a space
+	List []string // the JSON list of the exec form; nil for the shell form
 }
 
-// Stage is an image that is made: FROM and what follows.
+// Stage is a build stage: FROM and the following instructions.
 type Stage struct {
 	From         string // with the defaults of the arguments before the first FROM
 	Name         string // after AS
@@ -61,8 +61,8 @@ func Parse(text string) ([]Stage, error) {
 	return stages, nil
 }
 
-// logicalLines joins what a backslash continues, and leaves out comments and
-// empty lines, also those between continued ones.
+// logicalLines joins lines that a backslash continues, and drops comments and empty lines, also
+// between continued ones.
 func logicalLines(text string) []string {
 	var lines []string
 	held := ""
@@ -83,8 +83,8 @@ func logicalLines(text string) []string {
 	return lines
 }
 
-// execForm is the list that ends an instruction's arguments, options before it
-// left out; nil if there is none.
+// execForm is the list at the end of an instruction's arguments, after options; nil if there is
+// none.
 func execForm(args string) []string {
 	at := strings.IndexByte(args, '[')
 	if at < 0 {
@@ -97,8 +97,7 @@ func execForm(args string) []string {
 	return list
 }
 
-// Options are the --name=value before an instruction's arguments, and rest what
-// follows them.
+// Options are the --name=value before an instruction's arguments. rest are the arguments.
 func (i Instruction) Options() (options map[string]string, rest []string) {
 	options = map[string]string{}
 	rest = strings.Fields(i.Args)

@@ -1,6 +1,6 @@
-// Package fault builds azptend with a planted fault: a small edit of its source,
-// made by a source overlay. The product has no switch for it. A test that stays
-// green with a fault planted proves nothing.
+// Package fault builds azptend with a planted fault: a small edit of its source, made with a
+// source overlay, so the product needs no switch for it. A test that passes with the fault
+// proves nothing.
 package fault
 
 import (
@@ -15,21 +15,21 @@ import (
 
 // Fault is azptend without one of its guards.
 type Fault struct {
-	Guard string // what is taken away
+	Guard string // the guard that is removed
 	edits []Edit
 }
 
-// New is a fault of these edits.
+// New is a fault with these edits.
 func New(guard string, edits ...Edit) Fault { return Fault{guard, edits} }
 
-// Edit replaces a text that must be in a file exactly once.
+// Edit replaces a text that must occur in a file exactly once.
 type Edit struct{ file, from, to string }
 
 // Replace is an edit of a file of the module.
 func Replace(file, from, to string) Edit { return Edit{file, from, to} }
 
-// Overlay writes the file for `go build -overlay` into a directory, and returns its
-// path. It fails where the source no longer has a text that the fault replaces.
+// Overlay writes the file for `go build -overlay` to a directory, and returns its path. It fails
+// if the source does not have the text that the fault replaces.
 func (f Fault) Overlay(module, dir string) (string, error) {
 	module, err := filepath.Abs(module)
 	if err != nil {
@@ -67,7 +67,7 @@ func (f Fault) Overlay(module, dir string) (string, error) {
 	return file, os.WriteFile(file, b, 0o644)
 }
 
-// Build builds azptend with the fault in it.
+// Build builds azptend with the fault.
 func (f Fault) Build(module, binary string) error {
 	dir, err := os.MkdirTemp("", "azptend-fault-*")
 	if err != nil {

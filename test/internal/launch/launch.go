@@ -1,6 +1,5 @@
-// Package launch is what the programs that measure azptend share: a process of
-// azptend as it would be started beside an emulator, and a part of a page that a
-// measurement writes.
+// Package launch is shared by the programs that measure azptend: it makes the command that runs
+// azptend with an emulator, and writes a part of a page.
 package launch
 
 import (
@@ -21,19 +20,19 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// Place is where an azptend runs: its program, its agent's folder, laid out
-// already, which is also its HOME, and the PATH it has.
+// Place is where an azptend runs: its program, its agent's directory, which is laid out already
+// and is also its HOME, and its PATH.
 type Place struct{ Binary, Dir, Path string }
 
-// Command is `azptend run` in its place, with the emulator at a URL for server and
-// identity endpoint. It has no other environment, but for more ("NAME=value").
+// Command is `azptend run` in its place, with the emulator at a URL as server and identity
+// endpoint. more has further variables ("NAME=value").
 func Command(p Place, e *emulator.Emulator, url string, more []string, args ...string) *exec.Cmd {
 	c := exec.Command(p.Binary, append([]string{"run"}, args...)...)
 	c.Env = []string{"PATH=" + p.Path, "HOME=" + p.Dir, "AZP_AGENT_DIR=" + p.Dir, "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json"}
 	for _, v := range e.Environment(url) {
 		c.Env = append(c.Env, v.Name+"="+v.Value)
 	}
-	c.Env = append(c.Env, more...) // what comes later counts
+	c.Env = append(c.Env, more...) // later values override earlier ones
 	return c
 }
 
@@ -47,8 +46,8 @@ func Path() string {
 	return ""
 }
 
-// FillIn writes what is between a page's markers of this name; without a page it
-// prints.
+// FillIn replaces the text between a page's markers of this name. Without a page it prints the
+// text.
 func FillIn(page, name, text string) error {
 	if page == "" {
 		_, err := fmt.Print(text)
@@ -67,7 +66,7 @@ func FillIn(page, name, text string) error {
 	return os.WriteFile(page, []byte(before+begin+text+end+after), 0o644)
 }
 
-// NewCertificate makes a certificate and its key, as one file has both.
+// NewCertificate makes a certificate and its key, in the format of one file.
 func NewCertificate() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -86,8 +85,8 @@ func NewCertificate() ([]byte, error) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...), nil
 }
 
-// CopyTree copies directories, and links files: a file's second name is as good as a
-// copy, and costs nothing.
+// CopyTree copies directories, and makes hard links of files, which is as good as a copy and
+// faster.
 func CopyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -101,8 +100,7 @@ func CopyTree(from, to string) error {
 	})
 }
 
-// Gate makes a FIFO that this process holds open, so that a line that is written
-// waits for its reader.
+// Gate makes a FIFO and opens it, so that a written line stays in it until it is read.
 func Gate(path string) (*os.File, error) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		return nil, err

@@ -17,11 +17,11 @@ const AgentVersion = fakeagent.Version
 
 // Programs are the binaries that a harness runs.
 type Programs struct {
-	Azptend string // under test: stripped and static, as it is shipped
-	Lab     string // azptend-lab, which holds the fake agent
+	Azptend string // stripped and static, like the released binary
+	Lab     string // azptend-lab, which has the fake agent
 }
 
-// Flags declares the flags -binary and -lab. Absolute is called after flag.Parse.
+// Flags declares the flags -binary and -lab. Call Absolute after flag.Parse.
 func Flags() *Programs {
 	p := &Programs{}
 	flag.StringVar(&p.Azptend, "binary", "bin/azptend", "the azptend under test: stripped and static, as it is shipped")
@@ -36,7 +36,7 @@ func (p Programs) Absolute() (Programs, error) {
 	return Programs{azptend, lab}, errors.Join(err, err2)
 }
 
-// LayOut makes dir the folder of a fake agent.
+// LayOut makes dir the directory of a fake agent.
 func (p Programs) LayOut(dir string) error { return fakeagent.LayOut(dir, p.Lab) }
 
 // Pack makes the archive of a fake agent, and returns its SHA-256.
@@ -54,9 +54,8 @@ func BuildPrograms(module, dir string) (Programs, error) {
 	return p, errors.Join(GoBuild(filepath.Join(module, "cmd/azptend"), p.Azptend), GoBuild(filepath.Join(module, "cmd/azptend-lab"), p.Lab))
 }
 
-// WithPrograms builds both programs of a module into a new directory, which other
-// users can read, calls run with them, and removes the directory. It returns the
-// exit code for a TestMain.
+// WithPrograms builds both programs of a module into a new directory, which other users can
+// read, calls run, and removes the directory. It returns the exit code for a TestMain.
 func WithPrograms(module string, run func(Programs) int) int {
 	dir, err := os.MkdirTemp("", "azptend-test-*")
 	if err == nil {
@@ -74,8 +73,8 @@ func WithPrograms(module string, run func(Programs) int) int {
 	return run(p)
 }
 
-// GoBuild builds a program as it is shipped, static and without the race detector,
-// with more arguments for the compiler.
+// GoBuild builds a program like the released one, static and without the race detector. more are
+// arguments of go build.
 func GoBuild(program, to string, more ...string) error {
 	if !filepath.IsAbs(program) { // a path, and not a package's name
 		program = "." + string(filepath.Separator) + program

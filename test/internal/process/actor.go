@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Actor is a process that a test has started.
+// Actor is a process that a test started.
 type Actor struct {
 	cmd    *exec.Cmd
 	output Output
@@ -23,23 +23,23 @@ type Actor struct {
 	ended  time.Time
 
 	mu      sync.Mutex
-	said    bytes.Buffer  // both streams: what a person at a terminal sees
-	more    chan struct{} // is closed when the process says more
-	muted   bool          // nobody reads its output
+	said    bytes.Buffer  // both streams, as on a terminal
+	more    chan struct{} // closed when there is more output
+	muted   bool          // its output is not read
 	unmuted *sync.Cond
 }
 
 // Output is how an actor's output is read. The zero value keeps all of it.
 type Output struct {
-	// Keep returns what to keep of a chunk, of an actor of which so much is kept.
+	// Keep returns what to keep of a chunk; kept is how many bytes are kept already.
 	Keep func(kept int, chunk []byte) []byte
-	// Linger is how long output is awaited after the process's end. 0 is until all
-	// who can write have ended, and not at all for a process that was killed: what
-	// it left running may go on for long.
+	// Linger is how long output is read after the process's exit. 0 means until all writers
+	// have exited, or for a process that was killed not at all, because processes that it left
+	// may run long.
 	Linger time.Duration
 }
 
-// Command is a program to run. The context's end kills its process group.
+// Command is a program to run. When the context ends, its process group is killed.
 func Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -50,7 +50,7 @@ func Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 // Act starts a process and reads what it prints.
 func Act(cmd *exec.Cmd) (*Actor, error) { return ActWith(cmd, Output{}) }
 
-// ActWith starts a process and reads what it prints in a given way.
+// ActWith starts a process and reads its output as output says.
 func ActWith(cmd *exec.Cmd, output Output) (*Actor, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -75,7 +75,7 @@ func ActWith(cmd *exec.Cmd, output Output) (*Actor, error) {
 		defer close(a.done)
 		_ = cmd.Wait()
 		a.ended = time.Now()
-		a.mute(false) // read what the pipe still holds
+		a.mute(false) // read the rest of the pipe
 		switch {
 		case output.Linger > 0:
 			select {
@@ -116,7 +116,7 @@ func (a *Actor) hear(b []byte) {
 	a.more = make(chan struct{})
 }
 
-// Mute leaves the actor's output unread until its end.
+// Mute stops reading the actor's output until its exit.
 func (a *Actor) Mute() { a.mute(true) }
 
 func (a *Actor) mute(muted bool) {
@@ -126,16 +126,16 @@ func (a *Actor) mute(muted bool) {
 	a.unmuted.Broadcast()
 }
 
-// Pid is the process's.
+// Pid is the process id.
 func (a *Actor) Pid() int { return a.cmd.Process.Pid }
 
-// Done is closed when the process has ended, and its output was read as Output says.
+// Done is closed when the process has exited, and its output was read as Output says.
 func (a *Actor) Done() <-chan struct{} { return a.done }
 
-// Ended is when that was; it means something once Done is closed.
+// Ended is when the process exited, once Done is closed.
 func (a *Actor) Ended() time.Time { return a.ended }
 
-// Code is the exit code a shell would show, once Done is closed.
+// Code is the exit code that a shell would show, once Done is closed.
 func (a *Actor) Code() int { return ExitCode(a.cmd.ProcessState) }
 
 // WhileRunning is a context that ends with the process.
@@ -151,7 +151,7 @@ func (a *Actor) WhileRunning(parent context.Context) (context.Context, context.C
 	return ctx, cancel
 }
 
-// Said is all that was kept of what the process has said so far.
+// Said is the output that was kept so far.
 func (a *Actor) Said() string {
 	text, _ := a.heard()
 	return text
@@ -163,8 +163,7 @@ func (a *Actor) heard() (string, <-chan struct{}) {
 	return a.said.String(), a.more
 }
 
-// Says waits until the process has said something. The error has what it said
-// instead.
+// Says waits until the output matches. The error has the output.
 func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
 	for {
 		text, more := a.heard()
@@ -184,13 +183,13 @@ func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
 	}
 }
 
-// Signal sends a signal to the process alone, and to nobody else after its end.
+// Signal sends a signal to the process, not to its group. After its exit it sends nothing.
 func (a *Actor) Signal(s syscall.Signal) error { return a.cmd.Process.Signal(s) }
 
-// Kill ends it and all below it: a listener is in a group of its own.
+// Kill kills the process and all below it, because a listener has a group of its own.
 func (a *Actor) Kill() {
 	select {
-	case <-a.done: // nothing is below it, and its number may be another's
+	case <-a.done: // it has exited, and another process may have its pid
 		return
 	default:
 	}
@@ -200,7 +199,7 @@ func (a *Actor) Kill() {
 	<-a.done
 }
 
-// ExitCode is the code a shell would show: 128+n for a death by signal n.
+// ExitCode is the code that a shell would show: 128+n if signal n killed the process.
 func ExitCode(state *os.ProcessState) int {
 	if ws := state.Sys().(syscall.WaitStatus); ws.Signaled() {
 		return 128 + int(ws.Signal())
@@ -208,8 +207,8 @@ func ExitCode(state *os.ProcessState) int {
 	return state.ExitCode()
 }
 
-// WatchMemory samples the most resident memory that the process has had, in bytes,
-// until it ends. What wait4 reports begins with the memory of who started it.
+// WatchMemory samples the process's peak resident memory in bytes until it exits. wait4 is not
+// used, because its value includes the memory of the process that started it.
 func (a *Actor) WatchMemory() (most func() int) {
 	var peak atomic.Int64
 	go func() {
@@ -227,8 +226,7 @@ func (a *Actor) WatchMemory() (most func() int) {
 	return func() int { return int(peak.Load()) }
 }
 
-// peakMemory is a child's, in bytes, and 0 after its end: its number may soon be
-// another process's.
+// peakMemory is a child's peak memory in bytes; 0 after its exit.
 func peakMemory(pid int) int {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	_, rest, found := strings.Cut(string(b), "VmHWM:")

@@ -1,4 +1,3 @@
-// Package process is how tests deal with real processes: it starts them, listens to
-// what they say, and looks in /proc for what they leave. It knows nothing of
-// azptend.
+// Package process is for tests with real processes: it starts them, reads their output, and finds
+// processes in /proc. It knows nothing about azptend.
 package process

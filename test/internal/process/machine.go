@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Machine names what a test ran on.
+// Machine describes the machine that a test ran on.
 func Machine() string {
 	model := "unknown processor"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// Descendants lists the processes below one, zombies left out.
+// Descendants lists the processes below root, without zombies.
 func Descendants(root int) []int {
 	children := map[int][]int{}
 	for _, pid := range pids() {
@@ -26,8 +26,8 @@ func Descendants(root int) []int {
 	return found
 }
 
-// Marked lists the processes that were started with a variable that begins like
-// this ("NAME=value"), zombies left out.
+// Marked lists the processes whose environment has a variable with this prefix ("NAME=value"),
+// without zombies.
 func Marked(variable string) []int {
 	var found []int
 	for _, pid := range pids() {
@@ -39,7 +39,7 @@ func Marked(variable string) []int {
 	return found
 }
 
-// Running lists the processes whose program's file is in or below a folder.
+// Running lists the processes whose executable is in or below a directory.
 func Running(dir string) map[int]string {
 	found := map[int]string{}
 	for _, pid := range pids() {
@@ -51,8 +51,8 @@ func Running(dir string) map[int]string {
 	return found
 }
 
-// KillAllIn ends every process whose program is in a folder: what a killed
-// azptend has left.
+// KillAllIn kills all processes whose executable is in or below a directory: those that a killed
+// azptend left.
 func KillAllIn(dir string) {
 	for pid := range Running(dir) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -70,8 +70,8 @@ func pids() []int {
 	return found
 }
 
-// parentOf reads stat, whose second field may hold anything, and ends with the
-// last parenthesis. A process that has gone is a zombie's like.
+// parentOf reads /proc/PID/stat, whose second field may contain anything and ends at the last
+// parenthesis. A process that no longer exists counts as a zombie.
 func parentOf(pid int) (parent int, zombie bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -102,7 +102,7 @@ func run(o options) (ok bool, err error) {
 	defer t.close()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() { t.close(); os.Exit(1) })
+	defer context.AfterFunc(ctx, func() { t.close(); os.Exit(1) })() // stop ends ctx too, and comes after this
 	begun := time.Now()
 	verdicts := t.playAll(cells, o.jobs, func(done int, v verdict) {
 		if v.Red() {

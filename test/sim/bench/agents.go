@@ -2,12 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -58,42 +55,17 @@ func measureAgents(programs launch.Programs, delay time.Duration) (string, error
 
 func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun, error) {
 	run := agentsRun{Agents: n, Root: sample{Unit: "ms"}, Ready: sample{Unit: "ms"}}
-	dir, err := os.MkdirTemp("", "azptend-bench-*")
+	l, err := prepare(programs, delay, agentsPatience)
 	if err != nil {
 		return run, err
 	}
-	defer os.RemoveAll(dir)
-	e, err := emulator.New(emulator.Options{})
-	if err != nil {
-		return run, err
-	}
-	server := httptest.NewServer(e)
-	defer server.Close()
-	defer e.Close()
-	if err := programs.LayOut(filepath.Join(dir, "azp")); err != nil {
-		return run, err
-	}
-	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
-		return run, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), agentsPatience)
-	defer cancel()
-	azptend := exec.CommandContext(ctx, programs.Azptend, "run")
-	azptend.Env = []string{
-		"PATH=" + launch.Path(), "HOME=" + dir, "AZP_AGENT_DIR=" + filepath.Join(dir, "azp"), "AZP_AGENT_ROOT=" + filepath.Join(dir, "roots"),
-		fmt.Sprint("AZP_AGENTS=", n), "AZP_AGENT_NAME=bench", "AZP_PLATFORM=none", "AZP_LOG_FORMAT=json",
-	}
-	for _, v := range e.Environment(server.URL) {
-		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
-	}
-	var said bytes.Buffer
-	azptend.Stderr = &said
+	defer l.end()
 	begun := time.Now()
-	if err := azptend.Start(); err != nil {
+	if err := l.start(programs, fmt.Sprint("--agents=", n), "--agent-root="+filepath.Join(l.dir, "roots")); err != nil {
 		return run, err
 	}
 	// Their polls for messages are under way: the agents are idle, and at rest.
-	_, err = e.WaitState(ctx, func(s emulator.State) bool {
+	_, err = l.emulator.WaitState(l.ctx, func(s emulator.State) bool {
 		polling := 0
 		for _, a := range s.Pools[0].Agents {
 			if a.Session != nil && a.Session.Polling {
@@ -103,20 +75,20 @@ func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun
 		return polling == n
 	})
 	run.All = time.Since(begun)
-	run.Resident, run.Private = memoryOf(azptend.Process.Pid, "VmRSS:"), memoryOf(azptend.Process.Pid, "RssAnon:")
+	run.Resident, run.Private = memoryOf(l.azptend.Process.Pid, "VmRSS:"), memoryOf(l.azptend.Process.Pid, "RssAnon:")
 	asked := time.Now()
-	_ = azptend.Process.Signal(syscall.SIGTERM)
-	if ended := azptend.Wait(); err == nil {
+	_ = l.azptend.Process.Signal(syscall.SIGTERM)
+	if ended := l.azptend.Wait(); err == nil {
 		err = ended
 	}
 	run.Drain = time.Since(asked)
-	if left := len(e.State().Pools[0].Agents); err == nil && left > 0 {
+	if left := len(l.emulator.State().Pools[0].Agents); err == nil && left > 0 {
 		err = fmt.Errorf("%d agents stay", left)
 	}
 	if err != nil {
-		return run, fmt.Errorf("azptend run with %d agents: %w\n%s", n, err, &said)
+		return run, fmt.Errorf("azptend run with %d agents: %w\n%s", n, err, &l.log)
 	}
-	return run, run.read(said.Bytes())
+	return run, run.read(l.log.Bytes())
 }
 
 // read takes from azptend's log what only it knows.

@@ -28,15 +28,16 @@ const patience = time.Minute
 type life struct {
 	emulator *emulator.Emulator
 	server   *httptest.Server
-	dir      string
+	dir      string // everything below is in it
+	agent    string // the agent's directory
 	azptend  *exec.Cmd
 	log      bytes.Buffer
 	ctx      context.Context
 	cancel   context.CancelFunc
 }
 
-// begin starts azptend as it would start beside a far server.
-func begin(programs launch.Programs, delay time.Duration, args ...string) (*life, error) {
+// prepare makes an emulator that answers as a far server does, and an agent's directory.
+func prepare(programs launch.Programs, delay, patience time.Duration) (*life, error) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
 		return nil, err
@@ -46,16 +47,29 @@ func begin(programs launch.Programs, delay time.Duration, args ...string) (*life
 	if l.dir, err = os.MkdirTemp("", "azptend-bench-*"); err != nil {
 		return nil, err
 	}
-	if err := programs.LayOut(l.dir); err != nil {
+	l.agent = filepath.Join(l.dir, "azp")
+	if err := programs.LayOut(l.agent); err != nil {
 		return nil, err
 	}
-	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
-		return nil, err
-	}
-	place := launch.Place{Binary: programs.Azptend, Dir: l.dir, Path: launch.Path()}
-	l.azptend = launch.Command(place, e, l.server.URL, []string{"AZP_AGENT_NAME=bench"}, args...)
+	_, err = e.AddFault(emulator.Fault{Path: ".", Delay: delay})
+	return l, err
+}
+
+// start starts azptend.
+func (l *life) start(programs launch.Programs, args ...string) error {
+	place := launch.Place{Binary: programs.Azptend, Dir: l.agent, Path: launch.Path()}
+	l.azptend = launch.Command(place, l.emulator, l.server.URL, []string{"AZP_AGENT_NAME=bench"}, args...)
 	l.azptend.Stderr = &l.log
-	return l, l.azptend.Start()
+	return l.azptend.Start()
+}
+
+// begin prepares and starts one.
+func begin(programs launch.Programs, delay time.Duration, args ...string) (*life, error) {
+	l, err := prepare(programs, delay, patience)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.start(programs, args...)
 }
 
 func (l *life) end() {
@@ -143,7 +157,7 @@ func (m *measures) onceLife(programs launch.Programs, delay time.Duration) error
 	if err := m.readMemory(l.azptend.Process.Pid); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(l.dir, "go-on"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(l.agent, "go-on"), nil, 0o600); err != nil {
 		return err
 	}
 	finished, err := l.await(emulator.EventJobFinished)

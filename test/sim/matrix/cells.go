@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// cell is one of the matrix.
+// cell is one combination of the matrix.
 type cell struct {
 	phase   phase
 	event   event
@@ -17,7 +17,7 @@ func (c cell) String() string {
 	return fmt.Sprintf("%s × %s × %s × %s", c.phase.name, c.event.name, c.outcome.name, c.order.name)
 }
 
-// allCells is the whole matrix, the impossible ones too.
+// allCells returns the whole matrix, including the impossible cells.
 func allCells() []cell {
 	var all []cell
 	for _, p := range phases() {
@@ -32,7 +32,7 @@ func allCells() []cell {
 	return all
 }
 
-// possible leaves out what a rule removes, and counts by rule.
+// possible returns the cells that no rule removes, and how many each rule removes.
 func possible(all []cell) (cells []cell, removed map[string]int) {
 	removed = map[string]int{}
 	for _, c := range all {
@@ -45,19 +45,19 @@ func possible(all []cell) (cells []cell, removed map[string]int) {
 	return cells, removed
 }
 
-// pair is two sides of a cell.
+// pair is the values of two dimensions.
 type pair [2]string
 
-// pairs has phase and event once in each order: what the listener did first can
-// change what an event meets. The outcome is of a call of azptend's.
+// pairs returns the cell's pairs. Phase and event are a pair in each order, because an event
+// can have another effect if the listener started differently.
 func (c cell) pairs() []pair {
 	p, e, o := "phase "+c.phase.name, "event "+c.event.name, "outcome "+c.outcome.name
 	return []pair{{p + ", " + c.order.name, e}, {p, o}, {e, o}, {o, c.order.name}}
 }
 
-// pairwise picks cells so that each pair that occurs in any of them occurs in one
-// that is picked: greedily the cell with the most pairs that are new, the first
-// of those that are equal, so that the set is the same every time.
+// pairwise picks cells so that each pair of any cell is in a picked one. It is greedy: it
+// picks the cell with the most new pairs, and of equal ones the first, so that the set is
+// always the same.
 func pairwise(cells []cell) []cell {
 	missing := map[pair]bool{}
 	for _, c := range cells {

@@ -13,23 +13,23 @@ const (
 	byPerson    = 130
 )
 
-// codesFor is what docs/exit-codes.md says of what happened. Where two things
-// happened at once, of which azptend may hear either first, both are right.
+// codesFor returns the exit codes that docs/exit-codes.md allows for what happened. If two
+// things happened at once and azptend can notice either first, both codes are right.
 func codesFor(c cell, f facts) []int {
 	switch {
 	case c.phase.name == "job assigned" && !f.insisted.IsZero() && f.jobEnded.After(f.insisted):
-		// Only the server could have told of it, and it may be over before the
-		// listener hears that it is to cancel it.
+		// No worker had started, so azptend knew of the job from the server only. The job may
+		// end before the listener gets the order to cancel it.
 		return []int{byPerson, onPurpose}
 	case f.jobCut() && !f.insisted.IsZero() && f.jobEnded.After(f.insisted):
 		return []int{byPerson}
 	case c.event.kind == ends && c.phase.listener && c.event.name != workerKilled:
 		return codesOfListenersEnd(c, f)
-	case c.event.kind == crowd && f.jobCut() && c.event.endsTheJob():
-		if c.event.code != 0 { // it died of the signal, in the middle of its job
+	case c.event.kind == toAll && f.jobCut() && c.event.endsTheJob():
+		if c.event.code != 0 { // the signal killed the listener during its job
 			return []int{c.event.code, onPurpose}
 		}
-		if c.phase.name == "job assigned" { // of whose beginning nobody had told azptend
+		if c.phase.name == "job assigned" { // azptend did not know of the job yet
 			return []int{onPurpose, tryAgain}
 		}
 		return []int{tryAgain}
@@ -41,12 +41,13 @@ func codesFor(c cell, f facts) []int {
 	return []int{onPurpose}
 }
 
-// jobCut says that there was a job, and that it did not end by itself.
+// jobCut reports whether there was a job that did not succeed.
 func (f facts) jobCut() bool { return f.job.RequestID != 0 && f.job.Result != "succeeded" }
 
-// codesOfListenersEnd is for a listener that ends unasked. Code 1 is given up at
-// once; after the others there is another listener, or another agent. Asked to
-// end already, azptend passes the code of one on that takes its job along.
+// codesOfListenersEnd is codesFor for a listener that exits unasked. After code 1 azptend
+// gives up at once; after the others it starts the listener or registers again. If azptend is
+// draining already and the job is lost with the listener, azptend exits with the listener's
+// code, or with 75 for code 0.
 func codesOfListenersEnd(c cell, f facts) []int {
 	var codes []int
 	switch {
@@ -58,22 +59,22 @@ func codesOfListenersEnd(c cell, f facts) []int {
 		codes = []int{onPurpose}
 	case c.event.code == 1:
 		codes = []int{1}
-		if !f.asked.IsZero() { // before the server had told whether the agent is there
+		if !f.asked.IsZero() { // before the server answered whether the agent exists
 			codes = append(codes, onPurpose)
 		}
-		if strings.HasPrefix(c.outcome.name, "404") { // "somebody deleted the agent": it registers anew
+		if strings.HasPrefix(c.outcome.name, "404") { // azptend takes it that somebody deleted the agent, and registers again
 			codes = append(codes, onPurpose)
 		}
 	default:
 		codes = []int{onPurpose}
 	}
-	if c.phase.job != noJob { // the server calls it running until its lock lapses
+	if c.phase.job != noJob { // the server shows it as running until its lock expires
 		codes = append(codes, tryAgain)
 	}
 	return codes
 }
 
-// codesOfStart is what a start may end with whose first call has this outcome.
+// codesOfStart returns the exit codes of a start whose first call has the cell's outcome.
 func codesOfStart(c cell) []int {
 	switch {
 	case c.outcome.fault == nil:

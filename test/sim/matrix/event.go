@@ -9,63 +9,63 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// kind is what sort of an event it is.
+// kind is a class of events.
 type kind string
 
 const (
-	word   kind = "word"   // somebody asks azptend to end
-	insist kind = "insist" // a person asks more than once
-	crowd  kind = "crowd"  // every process is asked
-	kill   kind = "kill"   // azptend is killed, and started again
-	ends   kind = "ends"   // the listener, or its worker, ends unasked
+	request kind = "request" // azptend is asked to end
+	insist  kind = "insist"  // SIGINT is sent more than once
+	toAll   kind = "to all"  // every process gets SIGTERM
+	kill    kind = "kill"    // azptend is killed, and started again
+	ends    kind = "ends"    // the listener or its worker exits unasked
 )
 
 // event is what happens in a phase.
 type event struct {
 	name string
 	kind kind
-	env  []string // how the listener takes it
-	code int      // of a listener that ends by itself; 128+n of one that a signal kills
+	env  []string // how the fake agent reacts
+	code int      // of the listener that exits; 128+n if signal n kills it
 	do   func(*play) error
 }
 
 func events() []event {
 	all := []event{
-		{name: "SIGTERM", kind: word, do: signals(1, syscall.SIGTERM)},
-		{name: "SIGINT", kind: word, do: signals(1, syscall.SIGINT)},
+		{name: "SIGTERM", kind: request, do: signals(1, syscall.SIGTERM)},
+		{name: "SIGINT", kind: request, do: signals(1, syscall.SIGINT)},
 		{name: "SIGINT twice", kind: insist, do: signals(2, syscall.SIGINT)},
 		{name: "SIGINT three times", kind: insist, do: signals(3, syscall.SIGINT)},
-		{name: "SIGTERM to all, listener ignores it", kind: crowd, env: []string{"AZPTEND_FAKEAGENT_TERM=ignore"}, do: termAll},
-		{name: "SIGTERM to all, listener takes its time", kind: crowd, env: []string{"AZPTEND_FAKEAGENT_PLAYS=v4", "AZPTEND_FAKEAGENT_TERM=2s"}, do: termAll},
-		{name: "SIGTERM to all, listener dies", kind: crowd, env: []string{"AZPTEND_FAKEAGENT_PLAYS=v5"},
+		{name: "SIGTERM to all, listener ignores it", kind: toAll, env: []string{"AZPTEND_FAKEAGENT_TERM=ignore"}, do: termAll},
+		{name: "SIGTERM to all, listener takes its time", kind: toAll, env: []string{"AZPTEND_FAKEAGENT_PLAYS=v4", "AZPTEND_FAKEAGENT_TERM=2s"}, do: termAll},
+		{name: "SIGTERM to all, listener dies", kind: toAll, env: []string{"AZPTEND_FAKEAGENT_PLAYS=v5"},
 			code: 128 + int(syscall.SIGTERM), do: termAll},
 		{name: "azptend killed", kind: kill, do: killAzptend},
 		{name: "listener killed", kind: ends, code: 128 + int(syscall.SIGKILL), do: signalProgram("Agent.Listener", syscall.SIGKILL)},
 	}
 	for code := range 5 {
 		e := event{name: fmt.Sprintf("listener exits %d", code), kind: ends, code: code,
-			env: []string{"AZPTEND_FAKEAGENT_OBEYS=1"}, do: signalProgram("Agent.Listener", syscall.Signal(obeyBase+code))}
-		if code == 4 { // only one that was to take one job has this code
+			env: []string{"AZPTEND_FAKEAGENT_OBEYS=1"}, do: signalProgram("Agent.Listener", syscall.Signal(orderSignalBase+code))}
+		if code == 4 { // only a listener with --once exits with it
 			e.env = append(e.env, "AZP_ONCE=true")
 		}
 		all = append(all, e)
 	}
 	return append(all,
 		event{name: workerKilled, kind: ends, do: signalProgram("Agent.Worker", syscall.SIGKILL)},
-		event{name: "azptend drain, then SIGTERM", kind: word, do: drainThenTerm})
+		event{name: "azptend drain, then SIGTERM", kind: request, do: drainThenTerm})
 }
 
 const workerKilled = "worker killed"
 
-// obeyBase is the fake agent's: signal 40+n makes it leave with code n.
-const obeyBase = 40
+// orderSignalBase is the fake agent's: signal 40+n makes it exit with code n.
+const orderSignalBase = 40
 
-// insistPause is a little more than the second after which azptend takes a SIGINT
-// for another one (README.md: "pressed again after a second").
+// insistPause is a little more than the second after which azptend counts a SIGINT as a
+// further one.
 const insistPause = 1200 * time.Millisecond
 
-// signals sends azptend a signal so many times, as a person would: each a while
-// after the one before was heard. One that has left meanwhile hears no more.
+// signals sends azptend a signal several times, as a person would: each a while after
+// azptend has logged the one before. It stops when azptend has ended.
 func signals(times int, s syscall.Signal) func(*play) error {
 	return func(p *play) error {
 		for n := 1; n <= times; n++ {
@@ -77,7 +77,7 @@ func signals(times int, s syscall.Signal) func(*play) error {
 				p.insists()
 			}
 			if err := p.azptend.Signal(s); err != nil {
-				return nil // it has left
+				return nil // it has ended
 			}
 			if err := p.hears(n); err != nil {
 				return err
@@ -87,8 +87,9 @@ func signals(times int, s syscall.Signal) func(*play) error {
 	}
 }
 
-// termAll is what a service manager does that ends a whole group, and docker stop
-// with an init that passes on. Who hears it first differs from outcome to outcome.
+// termAll sends SIGTERM to azptend and all its descendants, as a service manager does that
+// stops a control group, or an init that passes signals to a process group. Whether azptend
+// gets it first depends on the length of the outcome's name, so that both orders occur.
 func termAll(p *play) error {
 	pids := append([]int{p.azptend.Pid()}, process.Descendants(p.azptend.Pid())...)
 	if len(p.cell.outcome.name)%2 == 1 {
@@ -109,7 +110,7 @@ func killAzptend(p *play) error {
 	return nil
 }
 
-// signalProgram sends a signal to the agent's own program of a name.
+// signalProgram sends a signal to the agent's program of that name.
 func signalProgram(name string, s syscall.Signal) func(*play) error {
 	return func(p *play) error {
 		for pid, program := range process.Running(p.agentDir) {
@@ -126,6 +127,6 @@ func drainThenTerm(p *play) error {
 		return err
 	}
 	p.asks(1)
-	_ = p.azptend.Signal(syscall.SIGTERM) // before its POST it has left already
+	_ = p.azptend.Signal(syscall.SIGTERM) // before its POST azptend has ended already
 	return nil
 }

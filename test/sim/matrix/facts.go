@@ -11,26 +11,26 @@ import (
 	"github.com/azptend/azptend/test/internal/cells"
 )
 
-// facts are what was seen of a cell.
+// facts are what was observed of a cell.
 type facts struct {
-	codes    []int     // exit codes, one a life
-	asked    time.Time // when the clock was started; zero: never
+	codes    []int     // exit codes of every azptend, in order
+	asked    time.Time // when azptend was asked to end; zero: never
 	ended    time.Time
 	insisted time.Time
 
-	job      emulator.Job // the zero value: there was none
-	jobEnded time.Time    // when its process ended, or, if it had none yet, the listener; zero: unknown
+	job      emulator.Job // the zero value if there was none
+	jobEnded time.Time    // when its process ended or, if it had none yet, the listener; zero: unknown
 
 	agents   []int // in the pool at the end
-	unnamed  []int // of those, what azptend's log does not name
-	stubborn []int // what is there even after a keeper's pruning
+	unnamed  []int // those of agents that azptend's log does not name
+	unpruned []int // those still there after azptend prune
 	running  map[int]string
 	files    []string
-	struck   []string // the calls that met the outcome
+	struck   []string // the calls that got the cell's outcome
 	said     string
 }
 
-// Summary, AgentsLeft and Output make facts of cells.Facts.
+// Summary, AgentsLeft and Output implement cells.Facts.
 func (f facts) Summary() string {
 	return fmt.Sprintf("codes %v, job %s %s, struck %v", f.codes, f.job.State, f.job.Result, f.struck)
 }
@@ -50,7 +50,7 @@ func (p *play) facts() facts {
 	}
 	if p.job != 0 {
 		f.job, _ = p.emulator.Job(p.job)
-		f.jobEnded = p.carrierEnded()
+		f.jobEnded = p.jobProcessEnded()
 	}
 	for file := range p.files() {
 		if !p.before[file] {
@@ -63,15 +63,15 @@ func (p *play) facts() facts {
 	f.unnamed = cells.Unnamed(f.agents, f.said, named)
 	if len(f.agents) > 0 {
 		p.emulator.RemoveFault("")
-		p.emulator.Advance(locksLapse)
-		p.emulator.Advance(locksLapse) // a server that reads late shows the first only now
-		f.stubborn = p.pruned()
+		p.emulator.Advance(allExpired)
+		p.emulator.Advance(allExpired) // with a read lag, the emulator shows the first advance only now
+		f.unpruned = p.pruned()
 	}
 	return f
 }
 
-// struck are the calls that met the outcome. Of one that is not answered yet the
-// records do not say what was done to it.
+// struck returns the calls that got the cell's outcome. The record of a call that is not
+// answered yet does not contain its fault.
 func (p *play) struck() []string {
 	var calls []string
 	for _, c := range p.emulator.Calls() {
@@ -84,11 +84,11 @@ func (p *play) struck() []string {
 	return calls
 }
 
-// struckPath is tokenCalls and agentCalls, of a path.
+// struckPath matches the paths that tokenCalls and agentCalls match.
 var struckPath = regexp.MustCompile(`^/msi/token|/distributedtask/pools/[0-9]+/agents`)
 
-// carrierEnded is when the job's process ended, or the listener that had it.
-func (p *play) carrierEnded() time.Time {
+// jobProcessEnded returns when the job's process ended, or else the listener, or the zero time.
+func (p *play) jobProcessEnded() time.Time {
 	select {
 	case at := <-p.jobEnded:
 		return at
@@ -110,6 +110,6 @@ func (p *play) agentIDs() []int {
 	return ids
 }
 
-// named is the line by which azptend tells a person what it leaves. An agent
-// whose id it never learned is named by its name.
+// named matches the line in which azptend names an agent that it leaves. If it never learned
+// the id, the line has the agent's name only.
 var named = regexp.MustCompile(`msg="Cannot remove the agent: it may stay in its pool" agent=` + agentName + ` agent_id=(unknown|[0-9]+)`)

@@ -58,7 +58,7 @@ func run(o options) (ok bool, err error) {
 		}
 		return true, nil
 	}
-	t, err := openTheatre(o.programs)
+	t, err := newSuite(o.programs)
 	if err != nil {
 		return false, err
 	}
@@ -86,7 +86,7 @@ func run(o options) (ok bool, err error) {
 	return s.red == 0, nil
 }
 
-// choose says which cells there are, and which are played.
+// choose prints which cells there are, and returns those to play.
 func (o options) choose() (chosen []cell, removed map[string]int, err error) {
 	all := allCells()
 	chosen, removed = possible(all)
@@ -105,7 +105,7 @@ func (o options) choose() (chosen []cell, removed map[string]int, err error) {
 		chosen = pairwise(chosen)
 		fmt.Printf("%d of them have each pair\n", len(chosen))
 	case o.order == "" && o.only == "":
-		chosen = usual(chosen)
+		chosen = byDefault(chosen)
 		fmt.Printf("%d of them are played: all of the source's order, and of the other a set that has each pair\n", len(chosen))
 	}
 	if o.only != "" {
@@ -114,7 +114,7 @@ func (o options) choose() (chosen []cell, removed map[string]int, err error) {
 	return chosen, removed, err
 }
 
-// tell says what is worth a line of a cell.
+// tell prints a cell that failed or has named an agent.
 func (o options) tell(v verdict) {
 	switch v.Word() {
 	case "red":
@@ -125,7 +125,7 @@ func (o options) tell(v verdict) {
 	}
 }
 
-// interrupted ends with a Ctrl-C.
+// interrupted returns a context that SIGINT or SIGTERM cancels.
 func interrupted() context.Context {
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	return ctx

@@ -8,7 +8,7 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// programs are as they are shipped: static, and without the race detector.
+// programs are built as for a release: static, and without the race detector.
 var programs launch.Programs
 
 var cellsAtOnce = flag.Int("matrix.j", atOnce(), "how many cells are played at once")

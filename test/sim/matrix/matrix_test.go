@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// needs skips where a job cannot leave what it leaves.
+// needs skips the test if there is no setsid, which the job's script needs.
 func needs(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("setsid"); err != nil {
@@ -13,19 +13,19 @@ func needs(t *testing.T) {
 	}
 }
 
-// TestPairwise plays a set of cells in which each pair of phase, event and outcome
-// occurs that can, and each of phase and event in both orders of the listener.
+// TestPairwise plays a set of cells that has each possible pair of phase, event and outcome,
+// with each phase and event in both orders of the listener.
 func TestPairwise(t *testing.T) {
 	t.Parallel()
 	needs(t)
 	cells, _ := possible(allCells())
 	set := pairwise(cells)
-	theatre, err := openTheatre(programs)
+	suite, err := newSuite(programs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer theatre.close()
-	verdicts := theatre.playAll(set, *cellsAtOnce, func(_ int, v verdict) {
+	defer suite.close()
+	verdicts := suite.playAll(set, *cellsAtOnce, func(_ int, v verdict) {
 		if v.Red() {
 			t.Errorf("%s\nazptend said:\n%s", v, v.Facts.said)
 		}
@@ -38,7 +38,7 @@ func TestPairwise(t *testing.T) {
 	}
 }
 
-// TestEachPairOccurs: the set has every pair that any cell has.
+// TestEachPairOccurs: the pairwise set has every pair of any cell.
 func TestEachPairOccurs(t *testing.T) {
 	cells, _ := possible(allCells())
 	has := map[pair]bool{}
@@ -56,7 +56,8 @@ func TestEachPairOccurs(t *testing.T) {
 	}
 }
 
-// TestRulesRemove: each rule removes something, and no side of the matrix whole.
+// TestRulesRemove: each rule removes some cells, and the rules together remove no phase,
+// event, outcome or order completely.
 func TestRulesRemove(t *testing.T) {
 	all := allCells()
 	cells, removed := possible(all)
@@ -83,11 +84,11 @@ func TestRulesRemove(t *testing.T) {
 	}
 }
 
-// TestUsualPlaysTheSourceWhole: make matrix leaves out no cell of the source's
-// order, and no pair of the other.
-func TestUsualPlaysTheSourceWhole(t *testing.T) {
+// TestByDefault: make matrix leaves out no cell of the source's order, and no pair of the
+// other.
+func TestByDefault(t *testing.T) {
 	cells, _ := possible(allCells())
-	played := usual(cells)
+	played := byDefault(cells)
 	source, other := orders()[0].name, orders()[1].name
 	if got, want := len(inOrder(played, source)), len(inOrder(cells, source)); got != want {
 		t.Errorf("%d cells of the source's order are played, of %d", got, want)

@@ -7,16 +7,16 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// outcome is how azptend's next call ends. Once: what comes after is answered as
-// it should be.
+// outcome is how azptend's next call ends. The fault applies to that call only, or to two
+// calls where azptend retries at once.
 type outcome struct {
 	name  string
-	fault *emulator.Fault // nil: it is answered
+	fault *emulator.Fault // nil: the call succeeds
 }
 
 const timeout = "timeout"
 
-// late is an answer that does not come while anybody waits.
+// late is longer than azptend waits for an answer.
 const late = 2 * time.Minute
 
 func outcomes() []outcome {
@@ -28,7 +28,7 @@ func outcomes() []outcome {
 	}
 	page := &emulator.Fault{Status: 203, ContentType: "text/html; charset=utf-8", Body: "<html>Sign in</html>", Times: 2}
 	unauthorized := server(401, "UnauthorizedRequestException", "TF400813: not authorized")
-	unauthorized.Times = 2 // a fresh token is refused as well
+	unauthorized.Times = 2 // azptend retries once with a new token
 	throttled := server(429, "RequestBlockedException", "TF400733: the request has been canceled")
 	throttled.Headers = map[string]string{"Retry-After": "5"}
 	return []outcome{
@@ -47,8 +47,8 @@ func outcomes() []outcome {
 	}
 }
 
-// The calls that an outcome can strike: the pool's agents, and of a life that has
-// no token yet the identity endpoint.
+// The calls that can get an outcome: those for the pool's agents, and before the first token
+// those to the identity endpoint.
 const (
 	agentCalls = `/distributedtask/pools/[0-9]+/agents`
 	tokenCalls = `^/msi/token`

@@ -10,7 +10,7 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// summary is what the whole came to.
+// summary is the result of all cells.
 type summary struct {
 	passed, named, red int
 	verdicts           []verdict
@@ -34,7 +34,7 @@ func summarise(verdicts []verdict, removed map[string]int, took time.Duration) s
 	return s
 }
 
-// missed are the cells with an outcome that no call has met.
+// missed returns the cells whose outcome no call got.
 func (s summary) missed() []verdict {
 	var some []verdict
 	for _, v := range s.verdicts {
@@ -53,7 +53,6 @@ func (s summary) print(w io.Writer) {
 	}
 }
 
-// The marks between which the page's part is this program's.
 // write replaces the matrix's part of the page at path.
 func (s summary) write(path string) error { return launch.FillIn(path, "matrix", s.part()) }
 
@@ -101,7 +100,7 @@ func (t *tally) add(word string) {
 	}
 }
 
-// String has only what there is: "11, 1 named", "12 removed".
+// String leaves out the zeros: "11, 1 named", "12 ruled out".
 func (t tally) String() string {
 	var parts []string
 	for _, p := range []struct {
@@ -115,7 +114,7 @@ func (t tally) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// of are the cells of one order.
+// of returns the verdicts of one order.
 func (s summary) of(o order) []verdict {
 	var some []verdict
 	for _, v := range s.verdicts {

@@ -4,7 +4,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// jobKind is what job the agent has when the event comes.
+// jobKind is the job that the agent has when the event comes.
 type jobKind string
 
 const (
@@ -13,22 +13,22 @@ const (
 	endless jobKind = "endless" // it never ends by itself
 )
 
-// phase is a moment of the life in which an event comes.
+// phase is the moment of an agent's life at which the event comes.
 type phase struct {
 	name     string
 	what     string         // for the page
-	hold     *emulator.Hold // keeps the life in this phase; it goes on after the event
-	own      bool           // the held call is azptend's own: the outcome is its answer
-	listener bool           // a listener runs
+	hold     *emulator.Hold // the call that keeps the agent in this phase until the event has come
+	own      bool           // the held call is azptend's own, and gets the outcome
+	listener bool           // the listener runs
 	job      jobKind
 	drained  bool // azptend was asked to drain, without a deadline
 	reach    func(*play) error
 }
 
-// beforeListener says that azptend has not started a listener yet.
+// beforeListener reports whether azptend has not started a listener yet.
 func (p phase) beforeListener() bool { return !p.listener && p.hold != nil }
 
-// phases are in the order of a life.
+// phases returns the phases in the order of an agent's life.
 func phases() []phase {
 	return []phase{
 		{name: "before the token", what: "the identity endpoint has been asked and has not answered",
@@ -56,16 +56,16 @@ func phases() []phase {
 	}
 }
 
-// order is what Microsoft's listener does first when it starts, and with it the
-// version that the fake agent plays.
+// order is the order of steps in which the listener starts, and the agent's version that the
+// fake agent imitates.
 type order struct {
 	name string
 	what string // for the page
 	env  []string
 }
 
-// orders are the source's, which is the fake agent's default, and the one that the
-// fake agent played before the source was read.
+// orders returns the order of the listener's source, which is the fake agent's default, and
+// the one that the fake agent had before we read the source.
 func orders() []order {
 	return []order{
 		{name: "session first", what: "as in the listener's source: it creates its session, reads feature flags, connects to the notification socket and polls; " +
@@ -75,7 +75,7 @@ func orders() []order {
 	}
 }
 
-// inOrder are the cells of one order.
+// inOrder returns the cells of one order.
 func inOrder(cells []cell, name string) []cell {
 	var some []cell
 	for _, c := range cells {
@@ -86,9 +86,9 @@ func inOrder(cells []cell, name string) []cell {
 	return some
 }
 
-// usual is what make matrix plays: all cells of the source's order, and of the
-// other one a set that has each pair.
-func usual(cells []cell) []cell {
+// byDefault returns what make matrix plays: all cells of the source's order, and a pairwise
+// set of the other.
+func byDefault(cells []cell) []cell {
 	source, other := orders()[0].name, orders()[1].name
 	return append(inOrder(cells, source), pairwise(inOrder(cells, other))...)
 }

@@ -13,40 +13,39 @@ import (
 
 // play is one cell being played.
 type play struct {
-	*world
-	cell    cell
-	theatre *theatre
-	ctx     context.Context
+	*sandbox
+	cell  cell
+	suite *suite
+	ctx   context.Context
 
 	azptend *process.Actor
-	lives   []*process.Actor // azptend and its successors
+	lives   []*process.Actor // every azptend that was started, in order
 	hold    string
 	job     int64
-	eventAt uint64       // the last entry of the journal before the event
-	former  map[int]bool // agents of an azptend that was killed
+	eventAt uint64       // the number of the emulator's last event before the cell's event
+	former  map[int]bool // ids of the agents of an azptend that was killed
 
-	asked    time.Time // the first word that started the clock of the last life
-	insisted time.Time // when a person first insisted
+	asked    time.Time // when azptend was first asked to end: its grace period starts here
+	insisted time.Time // when the second SIGINT was sent
 	listener <-chan time.Time
-	jobEnded <-chan time.Time // of its process
-	swept    map[int]string
+	jobEnded <-chan time.Time // when the job's process ended
+	swept    map[int]string   // processes that still ran after azptend had ended, by pid
 }
 
-// patience bounds a cell: only one that fails needs it.
-const patience = 3 * time.Minute
+// cellTimeout limits a cell. Only a cell that fails reaches it.
+const cellTimeout = 3 * time.Minute
 
-// perform plays a cell from its start to its end. The error is the cell's own:
-// it could not be played.
-func (t *theatre) perform(number int, c cell) (f facts, err error) {
-	w, err := t.newWorld(number, c)
+// perform plays a cell from start to end. An error means that it could not be played.
+func (t *suite) perform(number int, c cell) (f facts, err error) {
+	w, err := t.newSandbox(number, c)
 	if err != nil {
 		return facts{}, fmt.Errorf("cannot set the scene: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cellTimeout)
 	defer cancel()
-	p := &play{world: w, cell: c, theatre: t, ctx: ctx, former: map[int]bool{}}
+	p := &play{sandbox: w, cell: c, suite: t, ctx: ctx, former: map[int]bool{}}
 	defer func() {
-		p.world.close()
+		p.sandbox.close()
 		for _, a := range p.lives {
 			<-a.Done()
 		}
@@ -59,10 +58,10 @@ func (t *theatre) perform(number int, c cell) (f facts, err error) {
 	return f, err
 }
 
-// toTheEvent reaches the phase.
+// toTheEvent reaches the phase, and sets up the outcome of the next call.
 func (p *play) toTheEvent() error {
 	early := p.cell.phase.own && p.cell.event.kind != kill
-	if early { // the held call is the one that is struck
+	if early { // the held call gets the outcome
 		if err := p.strike(); err != nil {
 			return err
 		}
@@ -76,7 +75,7 @@ func (p *play) toTheEvent() error {
 	return nil
 }
 
-// strike arms the outcome for the next call of azptend's.
+// strike makes the emulator give azptend's next call the cell's outcome.
 func (p *play) strike() error {
 	if p.cell.outcome.fault == nil || p.neverAnswers() {
 		return nil
@@ -87,18 +86,18 @@ func (p *play) strike() error {
 		f.Path = tokenCalls
 	}
 	if p.cell.phase.name == "removing" && p.cell.event.kind != kill {
-		f.Method = http.MethodDelete // azptend's other calls come before it
+		f.Method = http.MethodDelete // azptend makes other calls before the DELETE
 	}
 	_, err := p.emulator.AddFault(f)
 	return err
 }
 
-// neverAnswers says that the held call is to time out: it stays held.
+// neverAnswers reports whether the held call is to time out: it is not released then.
 func (p *play) neverAnswers() bool {
 	return p.cell.phase.own && p.cell.event.kind != kill && p.cell.outcome.name == timeout
 }
 
-// fromTheEvent is the rest.
+// fromTheEvent makes the event happen, and goes on to the end.
 func (p *play) fromTheEvent() error {
 	if events, err := p.emulator.Events(p.ctx, 0); err == nil && len(events) > 0 {
 		p.eventAt = events[len(events)-1].Seq
@@ -126,21 +125,21 @@ func (p *play) fromTheEvent() error {
 
 func open(gate *os.File) { fmt.Fprintln(gate, "open") }
 
-// asks notes that azptend is asked to end for the n-th time.
+// asks notes the time when azptend is asked to end for the n-th time.
 func (p *play) asks(n int) {
 	if n == 1 && p.asked.IsZero() {
 		p.asked = time.Now()
 	}
 }
 
-// insists notes that a person asks again: a SIGINT a while after the one before.
+// insists notes the time of the second SIGINT.
 func (p *play) insists() {
 	if p.insisted.IsZero() {
 		p.insisted = time.Now()
 	}
 }
 
-// hears waits until azptend has heard its n-th signal, or has ended.
+// hears waits until azptend has logged its n-th signal, or has ended.
 func (p *play) hears(n int) error {
 	err := p.azptend.Says(p.ctx, regexp.MustCompile(`(?s)(Received a signal.*){`+fmt.Sprint(n)+`}`))
 	select {
@@ -151,7 +150,7 @@ func (p *play) hears(n int) error {
 	}
 }
 
-// pause lets time pass as long as azptend lives; false when it ended first.
+// pause waits for d, and returns false if azptend ends before.
 func (p *play) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -53,10 +53,10 @@ func wrongCode(c cell, f facts) string {
 	return ""
 }
 
-// endsTheJob says that the event itself ends the job's process, or the listener
-// without which it is lost.
+// endsTheJob reports whether the event itself ends the job's process, or the listener,
+// without which the job fails.
 func (e event) endsTheJob() bool {
-	return e.kind == ends || (e.kind == crowd && e.name != "SIGTERM to all, listener ignores it")
+	return e.kind == ends || (e.kind == toAll && e.name != "SIGTERM to all, listener ignores it")
 }
 
 func cutJob(c cell, f facts) string {
@@ -85,8 +85,8 @@ func ghost(_ cell, f facts) string {
 	switch {
 	case len(f.unnamed) > 0:
 		return fmt.Sprintf("agents %v stay, and are not named", f.unnamed)
-	case len(f.stubborn) > 0:
-		return fmt.Sprintf("agents %v stay even when they are pruned", f.stubborn)
+	case len(f.unpruned) > 0:
+		return fmt.Sprintf("agents %v stay even when they are pruned", f.unpruned)
 	}
 	return ""
 }

@@ -19,13 +19,13 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// This file is how a phase is reached.
+// The functions here bring a cell into its phase.
 
-// begin starts azptend, and waits for the phase's hold.
+// begin starts azptend, and waits until the phase's call is held.
 func (p *play) begin() error { return p.holding(p.start) }
 
-// holding does what leads to the phase's call, and waits until that call is held, or
-// azptend has ended before it.
+// holding calls do, and waits until the phase's call is held. It is an error if azptend
+// ends before.
 func (p *play) holding(do func() error) (err error) {
 	if p.hold, err = p.emulator.AddHold(*p.cell.phase.hold); err != nil {
 		return err
@@ -42,7 +42,7 @@ func (p *play) holding(do func() error) (err error) {
 }
 
 func (p *play) start() error {
-	program := p.theatre.program
+	program := p.suite.program
 	cmd := exec.Command(program[0], append(append([]string{}, program[1:]...), "run")...)
 	cmd.Env, cmd.Dir = p.env, p.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -54,7 +54,7 @@ func (p *play) start() error {
 	return nil
 }
 
-// serve starts azptend, and waits until its agent is idle and at rest.
+// serve starts azptend, and waits until its agent is idle and azptend has no call to make.
 func (p *play) serve() error {
 	if err := p.start(); err != nil {
 		return err
@@ -62,16 +62,17 @@ func (p *play) serve() error {
 	if err := p.polls(p.ctx, 0); err != nil {
 		return err
 	}
-	// The mark is read back once the session exists; the next call is another.
-	return p.azptend.Says(p.ctx, markLookedFor)
+	// azptend reads the owner tags back once the session exists. After that it makes no call of
+	// its own accord.
+	return p.azptend.Says(p.ctx, tagsReadBack)
 }
 
-// markLookedFor is each way in which the look for the mark ends.
-var markLookedFor = regexp.MustCompile("The server stored the agent's owner tags|Cannot read the agent's owner tags back|The server did not store the agent's owner tags")
+// tagsReadBack matches each line with which azptend ends its read of the owner tags.
+var tagsReadBack = regexp.MustCompile("The server stored the agent's owner tags|Cannot read the agent's owner tags back|The server did not store the agent's owner tags")
 
-// polls waits until an agent polls in a session that began after an entry of the
-// journal, or azptend has ended. After azptend was killed it must be another agent:
-// the one before may serve on.
+// polls waits until an agent polls in a session that began after an event of the emulator,
+// or azptend has ended. Agents of an azptend that was killed do not count: they may still
+// run.
 func (p *play) polls(ctx context.Context, after uint64) error {
 	alive, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
@@ -98,9 +99,9 @@ func (p *play) polls(ctx context.Context, after uint64) error {
 	}
 }
 
-// script is what a job does: it leaves a daemon in a session of its own, and
-// waits. The daemon is a program of the cell's own, and does not hold the FIFO
-// whose end says that the job's process has ended.
+// script is the job's: it starts a daemon in a session of its own, and waits. The daemon is
+// a program in the cell's folder. It does not keep the FIFO "alive" open, which shows when
+// the job's process has ended.
 const script = `exec 9>"$HOME/../alive"
 setsid "$HOME/daemon" 600 9>&- >/dev/null 2>&1 </dev/null &
 echo running
@@ -123,7 +124,7 @@ func (p *play) queue() error {
 	p.before = p.files()
 	ended := make(chan time.Time, 1)
 	go func() {
-		f, err := os.Open(p.path("alive")) // waits for the job
+		f, err := os.Open(p.path("alive")) // blocks until the job opens it
 		if err != nil {
 			return
 		}
@@ -167,14 +168,14 @@ func (p *play) drainAtWork() error {
 	ctx, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
 	_, err := p.emulator.WaitState(ctx, func(emulator.State) bool { return p.hasDisabled() })
-	if err == nil && !p.pause(insistPause) { // a SIGINT is another word
+	if err == nil && !p.pause(insistPause) { // a SIGINT counts as a further one only after this pause
 		err = errors.New("azptend ended with a job")
 	}
 	return err
 }
 
-// hasDisabled says that a PATCH of the agent was answered, well or not: azptend
-// goes on then.
+// hasDisabled reports whether a PATCH of the agent was answered, with success or an error:
+// azptend goes on after both.
 func (p *play) hasDisabled() bool {
 	return slices.ContainsFunc(p.emulator.Calls(), func(c emulator.Call) bool {
 		return c.Done && c.Method == "PATCH" && strings.Contains(c.Path, "/agents/")
@@ -194,11 +195,11 @@ func (p *play) drainIdle() error {
 	return nil
 }
 
-// drain is azptend drain. It may come too late, which is no error here.
+// drain runs azptend drain. If azptend has ended already, that is no error here.
 func (p *play) drain() error {
 	ctx, cancel := p.azptend.WhileRunning(p.ctx)
 	defer cancel()
-	program := p.theatre.program[len(p.theatre.program)-1]
+	program := p.suite.program[len(p.suite.program)-1]
 	cmd := exec.CommandContext(ctx, program, "drain")
 	cmd.Env = p.env
 	if out, err := cmd.CombinedOutput(); err != nil && ctx.Err() == nil {
@@ -207,7 +208,7 @@ func (p *play) drain() error {
 	return nil
 }
 
-// update asks the agent to update itself, and waits for its listener's end.
+// update asks the agent to update itself, and waits until its listener has exited.
 func (p *play) update() error {
 	if err := p.serve(); err != nil {
 		return err

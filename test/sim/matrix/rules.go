@@ -1,6 +1,6 @@
 package main
 
-// rule removes cells that cannot be, or are another cell once more.
+// rule removes cells that are impossible, or that repeat another cell.
 type rule struct {
 	name string
 	why  string
@@ -20,10 +20,10 @@ func rules() []rule {
 				return c.event.kind == ends && (c.event.code == 3 || c.event.code == 4) && c.phase.job != noJob
 			}},
 		{"one process", "SIGTERM to every process is SIGTERM where azptend is alone",
-			func(c cell) bool { return c.event.kind == crowd && !c.phase.listener && c.phase.name != "updating" }},
+			func(c cell) bool { return c.event.kind == toAll && !c.phase.listener && c.phase.name != "updating" }},
 		{"the outcome is known at once", "the script of an update dies of SIGTERM or ignores it, and takes no time",
 			func(c cell) bool {
-				return c.phase.name == "updating" && c.event.kind == crowd && c.event.name == "SIGTERM to all, listener takes its time"
+				return c.phase.name == "updating" && c.event.kind == toAll && c.event.name == "SIGTERM to all, listener takes its time"
 			}},
 		{"drained already", "a second azptend drain changes nothing: it equals the cell with SIGTERM",
 			func(c cell) bool { return c.phase.drained && c.event.name == "azptend drain, then SIGTERM" }},
@@ -38,7 +38,7 @@ func rules() []rule {
 	}
 }
 
-// ruleAgainst is the name of the first rule that removes the cell, "" for none.
+// ruleAgainst returns the name of the first rule that removes the cell, or "".
 func ruleAgainst(c cell) string {
 	for _, r := range rules() {
 		if r.is(c) {

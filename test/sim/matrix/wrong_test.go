@@ -15,8 +15,8 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// TestEachPropertyCanGoRed plays cells with an azptend that is wrong in one way,
-// and wants the property red that is about it.
+// TestEachPropertyCanGoRed plays cells with an azptend that has one fault, and checks that
+// the property about it fails.
 func TestEachPropertyCanGoRed(t *testing.T) {
 	t.Parallel()
 	needs(t)
@@ -38,13 +38,13 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 	} {
 		t.Run(tt.wrong, func(t *testing.T) {
 			t.Parallel()
-			theatre, err := openTheatre(programs, self, "wrong", tt.wrong, programs.Azptend)
+			suite, err := newSuite(programs, self, "wrong", tt.wrong, programs.Azptend)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer theatre.close()
+			defer suite.close()
 			c := cellOf(t, tt.phase, tt.event)
-			f, err := theatre.perform(0, c)
+			f, err := suite.perform(0, c)
 			v := judge(c, f, err)
 			if tt.property == "" && v.Red() {
 				t.Errorf("%s\nit said:\n%s", v, f.said)
@@ -56,10 +56,10 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 	}
 }
 
-// TestGhostsMustBePruned: an agent that is named and that pruning does not remove
-// is a ghost all the same.
+// TestGhostsMustBePruned: an agent that is named in the log is still a ghost if azptend prune
+// does not remove it.
 func TestGhostsMustBePruned(t *testing.T) {
-	if why := ghost(cell{}, facts{agents: []int{1}, stubborn: []int{1}}); why == "" {
+	if why := ghost(cell{}, facts{agents: []int{1}, unpruned: []int{1}}); why == "" {
 		t.Error("an agent that stays is no ghost")
 	}
 	if why := ghost(cell{}, facts{agents: []int{1}}); why != "" {
@@ -79,8 +79,7 @@ func cellOf(t *testing.T, phase, event string) cell {
 	return cells[i]
 }
 
-// beWrong is an azptend that is wrong in one way: the real one, with something
-// beside it. It passes signals on, and its exit code.
+// beWrong runs the real azptend with one fault added. It passes on signals and the exit code.
 func beWrong(how, program string, args []string) int {
 	heard := make(chan os.Signal, 8)
 	signal.Notify(heard, syscall.SIGTERM, syscall.SIGINT)
@@ -103,17 +102,17 @@ func beWrong(how, program string, args []string) int {
 }
 
 func hearWrong(how string, pid int, s syscall.Signal) {
-	if how != "leaves its agent" { // a quick one would have removed it before it dies
+	if how != "leaves its agent" { // azptend could remove it before it is killed
 		_ = syscall.Kill(pid, s)
 	}
 	switch how {
-	case "cuts the job": // at once, and not when the drain's part is spent
+	case "cuts the job": // at once, and not at the end of the drain's part
 		for _, below := range process.Descendants(pid) {
 			if program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", below)); filepath.Base(program) == "Agent.Listener" {
 				_ = syscall.Kill(below, syscall.SIGINT)
 			}
 		}
-	case "leaves its agent": // and says nothing of it
+	case "leaves its agent": // and does not name it
 		below := process.Descendants(pid)
 		for _, p := range append([]int{pid}, below...) {
 			_ = syscall.Kill(p, syscall.SIGKILL)

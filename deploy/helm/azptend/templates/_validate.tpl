@@ -13,7 +13,7 @@
 {{- if regexMatch "[@?#]" $v.organizationURL -}}
 {{- fail "organizationURL contains a user, a password, a query or a fragment\nhint: use https://dev.azure.com/your-organisation" -}}
 {{- end -}}
-{{- if not (regexMatch "^https?://[^/\\s]+(/[^/\\s_][^/\\s]*)+$" $v.organizationURL) -}}
+{{- if not (regexMatch "^https?://[^/\\s<>$']+(/[^/\\s<>$'_][^/\\s<>$']*)+$" $v.organizationURL) -}}
 {{- fail (printf "organizationURL is %q, which is not the URL of an organisation\nhint: use https://dev.azure.com/your-organisation" $v.organizationURL) -}}
 {{- end -}}
 {{- if regexMatch "(?i)^https?://dev\\.azure\\.com(:[0-9]+)?/[^/]+/" $v.organizationURL -}}
@@ -65,8 +65,33 @@
 {{- if and $v.keep.serviceMonitor.enabled (not (and $v.keep.enabled $v.keep.token.existingSecret $v.keep.service.enabled)) -}}
 {{- fail "keep.serviceMonitor.enabled is true, but there is no Service to scrape\nhint: set keep.enabled, keep.service.enabled and keep.token.existingSecret" -}}
 {{- end -}}
+{{- if $v.keep.enabled -}}
+{{- include "azptend.validateDuration" (dict "what" "keep.interval" "value" $v.keep.interval "least" "5s" "most" "24h") -}}
+{{- include "azptend.validateDuration" (dict "what" "keep.olderThan" "value" $v.keep.olderThan "least" "15m" "most" "365d") -}}
+{{- end -}}
 {{- if and $v.podDisruptionBudget.enabled (eq $v.kind "scaledJob") -}}
 {{- fail "podDisruptionBudget.enabled is true with kind scaledJob: it would only block the drain of nodes\nhint: remove it: terminationGracePeriodSeconds lets a job finish when its node is drained" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The seconds of a duration, as azptend reads it: a plain number is seconds. */}}
+{{- define "azptend.seconds" -}}
+{{- $seconds := 0.0 -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0 -}}
+{{- range $part := regexFindAll "[0-9.]+(ms|s|m|h|d)" (ternary (printf "%ss" .) . (regexMatch "^[0-9]+$" .)) -1 -}}
+{{- $seconds = addf $seconds (mulf (float64 (regexFind "^[0-9.]+" $part)) (get $units (regexFind "[a-z]+$" $part))) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
+{{/* Of (dict "what" its name among the values "value" the duration "least" "most" its bounds). The same rule as azptend's: a test holds them together. */}}
+{{- define "azptend.validateDuration" -}}
+{{- $seconds := float64 (include "azptend.seconds" .value) -}}
+{{- if lt $seconds (float64 (include "azptend.seconds" .least)) -}}
+{{- fail (printf "%s is %q, which is shorter than %s\nhint: a plain number is seconds; write 15m or 3h" .what .value .least) -}}
+{{- end -}}
+{{- if gt $seconds (float64 (include "azptend.seconds" .most)) -}}
+{{- fail (printf "%s is %q, which is longer than %s" .what .value .most) -}}
 {{- end -}}
 {{- end -}}
 

@@ -18,23 +18,23 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// scale shrinks the protocol's slow times, of emulator and fake agent alike: a
-// session that nobody polls lives 7.5 s, a job's lock 7.5 to 15 s. azptend has no
-// such switch.
+// scale divides the protocol's long times, in the emulator and the fake agent: a session
+// that nobody polls expires after 7.5 s, a job's lock after 7.5 to 15 s. azptend's own times
+// are not scaled.
 const scale = 40
 
-// agentName is every cell's: each has an organisation of its own.
+// agentName is the same in every cell, because each has an emulator of its own.
 const agentName = "cell"
 
-// theatre is what all cells share: the programs, laid out once.
-type theatre struct {
-	program     []string // azptend
-	dir         string   // cells' folders are below it
-	agent       string   // an agent's folder to be copied
+// suite is what all cells share.
+type suite struct {
+	program     []string // azptend, and arguments before its own
+	dir         string   // contains the cells' folders
+	agent       string   // an agent's folder, copied for each cell
 	assumptions emulator.Assumptions
 }
 
-func openTheatre(programs launch.Programs, program ...string) (*theatre, error) {
+func newSuite(programs launch.Programs, program ...string) (*suite, error) {
 	dir, err := os.MkdirTemp("", "azptend-matrix-*")
 	if err != nil {
 		return nil, err
@@ -42,17 +42,17 @@ func openTheatre(programs launch.Programs, program ...string) (*theatre, error) 
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
-	t := &theatre{program: program, dir: dir, agent: filepath.Join(dir, "agent")}
+	t := &suite{program: program, dir: dir, agent: filepath.Join(dir, "agent")}
 	if len(program) == 0 {
 		t.program = []string{programs.Azptend}
 	}
 	return t, programs.LayOut(t.agent)
 }
 
-func (t *theatre) close() { _ = os.RemoveAll(t.dir) }
+func (t *suite) close() { _ = os.RemoveAll(t.dir) }
 
-// abandon leaves nothing behind of cells that are being played, and ends.
-func (t *theatre) abandon() {
+// abandon kills the processes of all cells, removes the files, and exits.
+func (t *suite) abandon() {
 	pids := process.Marked(markName + "=" + t.dir)
 	for pid := range process.Running(t.dir) {
 		pids = append(pids, pid)
@@ -64,27 +64,27 @@ func (t *theatre) abandon() {
 	os.Exit(1)
 }
 
-// markName is the variable by which a cell's processes are known; its value is
-// the cell's folder.
+// markName is the environment variable that identifies a cell's processes. Its value is the
+// cell's folder.
 const markName = "AZPTEND_MATRIX_CELL"
 
-// world is what one cell plays in.
-type world struct {
+// sandbox is one cell's folders and emulator.
+type sandbox struct {
 	dir      string
 	agentDir string
 	home     string
 	temp     string
-	mark     string // the variable by which its processes are known
+	mark     string // markName=folder
 	env      []string
 	emulator *emulator.Emulator
 	server   *httptest.Server
-	before   map[string]bool // the files there were
+	before   map[string]bool // the files before azptend started, and again before the job
 	jobGate  *os.File
 	binGate  *os.File
 }
 
-func (t *theatre) newWorld(number int, c cell) (*world, error) {
-	w := &world{dir: filepath.Join(t.dir, strconv.Itoa(number))}
+func (t *suite) newSandbox(number int, c cell) (*sandbox, error) {
+	w := &sandbox{dir: filepath.Join(t.dir, strconv.Itoa(number))}
 	w.agentDir, w.home, w.temp = filepath.Join(w.dir, "agent"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "tmp")
 	w.mark = markName + "=" + w.dir + "/"
 	err := errors.Join(os.Mkdir(w.dir, 0o755), os.Mkdir(w.home, 0o755), os.Mkdir(w.temp, 0o755), launch.CopyTree(t.agent, w.agentDir))
@@ -109,7 +109,7 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 		"AZP_AGENT_DIR=" + w.agentDir, "AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none",
 		"AZP_GRACE_PERIOD=" + grace.String(), "AZP_LOG_LEVEL=debug",
 		fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale), "AZPTEND_FAKEAGENT_UPDATE_GATE=" + w.path("bin-gate"),
-	}, append(slices.Clone(c.order.env), c.event.env...)...) // the last of a name counts
+	}, append(slices.Clone(c.order.env), c.event.env...)...) // of two with the same name the last counts
 	for _, v := range w.emulator.Environment(w.server.URL) {
 		w.env = append(w.env, v.Name+"="+v.Value)
 	}
@@ -117,16 +117,16 @@ func (t *theatre) newWorld(number int, c cell) (*world, error) {
 	return w, nil
 }
 
-func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+func (w *sandbox) path(name string) string { return filepath.Join(w.dir, name) }
 
-// close ends everything, and says what had to be killed.
-func (w *world) close() {
+// close kills what still runs, and closes the emulator.
+func (w *sandbox) close() {
 	process.KillAllIn(w.dir)
 	for _, pid := range process.Marked(w.mark) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if f, err := os.OpenFile(w.path("alive"), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-		f.Close() // whoever waits for a job that never came
+		f.Close() // unblocks the goroutine of queue if no job opened the FIFO
 	}
 	for _, f := range []*os.File{w.jobGate, w.binGate} {
 		if f != nil {
@@ -140,8 +140,8 @@ func (w *world) close() {
 	}
 }
 
-// left is what still runs of this world, by pid.
-func (w *world) left() map[int]string {
+// left returns the command lines of the cell's processes that still run, by pid.
+func (w *sandbox) left() map[int]string {
 	found := process.Running(w.dir)
 	for _, pid := range process.Marked(w.mark) {
 		if _, known := found[pid]; !known {
@@ -152,11 +152,10 @@ func (w *world) left() map[int]string {
 	return found
 }
 
-// files lists the files that are azptend's to remove again: all in the agent's
-// folder, the home and the folder of temporary files, but for what the agent
-// itself leaves (agent-protocol.md 6: _work and _diag stay, and so do the bins of
-// an update).
-func (w *world) files() map[string]bool {
+// files lists the files that azptend must remove if they are new: all in the agent's folder,
+// the home and the folder of temporary files, except what the agent itself leaves
+// (agent-protocol.md 6: _work, _diag and the bin folders of an update).
+func (w *sandbox) files() map[string]bool {
 	found := map[string]bool{}
 	for _, root := range []string{w.agentDir, w.home, w.temp} {
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -164,7 +163,7 @@ func (w *world) files() map[string]bool {
 			of, _ := filepath.Rel(w.agentDir, path)
 			switch {
 			case err != nil:
-				return nil // it goes away while we look
+				return nil // it was removed meanwhile
 			case of == "_work" || of == "_diag" || strings.HasPrefix(of, "bin"):
 				if d.IsDir() {
 					return filepath.SkipDir
@@ -178,15 +177,14 @@ func (w *world) files() map[string]bool {
 	return found
 }
 
-// The budget of a cell, by docs/how-it-works.md: 15 % to remove (2 to 10 s), 40 % to stop
-// (8 to 30 s), the rest to finish the job.
+// The parts of the grace period in a cell (docs/how-it-works.md): 15 % to remove (2 to
+// 10 s), 40 % to stop (8 to 30 s), the rest to finish the job.
 const (
 	grace      = 16 * time.Second
 	removePart = grace * 15 / 100
-	stopPart   = 8 * time.Second // 40 % are 6.4
+	stopPart   = 8 * time.Second // the minimum: 40 % would be 6.4 s
 	drainPart  = grace - stopPart - removePart
 
-	// margin is what a cell's end may come late, because dozens of cells share the
-	// machine's cores, and a process that has ended must be scheduled to be seen.
+	// margin is added to the grace period because dozens of cells share the machine's cores.
 	margin = 3 * time.Second
 )

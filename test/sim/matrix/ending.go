@@ -14,20 +14,20 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// How long a life that was not asked to end is waited for, to serve again, before
-// it is asked: a lock must lapse, a listener that nobody knows must be idle for a
-// while. A platform that has a reason does not wait at all, so none is a failure.
+// How long azptend may take to serve again before the cell asks it to end: a job's lock must
+// expire, or a listener of a previous azptend must be idle for a while. It is no failure if
+// it takes longer, because a platform may end azptend at any time.
 const (
 	recovery = 20 * time.Second
-	// restart is for an azptend that starts again in the folder of one that was
-	// killed; one whose job never ends does not serve again.
+	// restart is for an azptend that was started in the folder of one that was killed, and
+	// atWork if the job there never ends, so that azptend cannot serve again.
 	restart = 80 * time.Second
 	atWork  = 4 * time.Second
-	// starts is how often a platform starts a container again here.
+	// starts is how often azptend is started again, as a platform does with a container.
 	starts = 3
 )
 
-// toTheEnd waits for the end, and asks for it where the event has not.
+// toTheEnd asks azptend to end if the event did not, and waits for the end.
 func (p *play) toTheEnd() error {
 	switch p.cell.event.kind {
 	case kill:
@@ -39,18 +39,18 @@ func (p *play) toTheEnd() error {
 	return p.ended()
 }
 
-// startAgain starts azptend in the same folder, as a platform does, until it
-// serves, and then asks it to end.
+// startAgain starts azptend in the same folder, as a platform does, until it serves, and
+// then asks it to end.
 func (p *play) startAgain() error {
-	patience := restart
+	timeout := restart
 	if p.cell.phase.job == endless {
-		patience = atWork
+		timeout = atWork
 	}
 	for n := 1; ; n++ {
 		if err := p.start(); err != nil {
 			return err
 		}
-		p.recovers(patience)
+		p.recovers(timeout)
 		if p.alive() || n == starts {
 			return p.terminate()
 		}
@@ -66,10 +66,10 @@ func (p *play) alive() bool {
 	}
 }
 
-// recovers waits until an agent serves again that did not before the event, or
-// the job of a worker that was killed is over; or azptend has ended, or time is up.
-func (p *play) recovers(patience time.Duration) {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+// recovers waits until an agent polls in a session that is newer than the event or, if the
+// worker was killed, until the job has a result; or until azptend has ended, or the timeout.
+func (p *play) recovers(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(p.ctx, timeout)
 	defer cancel()
 	if p.cell.event.name == workerKilled {
 		alive, done := p.azptend.WhileRunning(p.ctx)
@@ -82,7 +82,7 @@ func (p *play) recovers(patience time.Duration) {
 	_ = p.polls(ctx, p.eventAt)
 }
 
-// terminate is the platform's SIGTERM at last.
+// terminate sends SIGTERM, and waits for the end.
 func (p *play) terminate() error {
 	if p.alive() {
 		p.asks(1)
@@ -91,11 +91,11 @@ func (p *play) terminate() error {
 	return p.ended()
 }
 
-// endless is when one that does not end is given up.
-const hopeless = grace + margin + 15*time.Second
+// endTimeout is how long to wait for azptend's end.
+const endTimeout = grace + margin + 15*time.Second
 
 func (p *play) ended() error {
-	timer := time.NewTimer(hopeless)
+	timer := time.NewTimer(endTimeout)
 	defer timer.Stop()
 	select {
 	case <-p.azptend.Done():
@@ -106,12 +106,12 @@ func (p *play) ended() error {
 	}
 }
 
-// lingers is how long a killed process may take to go.
-const lingers = time.Second
+// killTimeout is how long a killed process may take to end.
+const killTimeout = time.Second
 
-// sweep is what still runs when azptend has ended.
+// sweep returns the processes that still run after azptend has ended.
 func (p *play) sweep() map[int]string {
-	deadline := time.NewTimer(lingers)
+	deadline := time.NewTimer(killTimeout)
 	defer deadline.Stop()
 	for {
 		left := p.left()
@@ -131,8 +131,8 @@ func (p *play) sweep() map[int]string {
 	}
 }
 
-// watchProgram tells when the agent's program of a name has ended; nil where none
-// runs.
+// watchProgram returns a channel with the time at which the agent's program of that name
+// ended, or nil if it does not run.
 func (p *play) watchProgram(name string) <-chan time.Time {
 	for pid, program := range process.Running(p.agentDir) {
 		if filepath.Base(program) == name {
@@ -142,7 +142,7 @@ func (p *play) watchProgram(name string) <-chan time.Time {
 	return nil
 }
 
-// died tells when a process has ended.
+// died returns a channel with the time at which a process ended.
 func died(pid int) <-chan time.Time {
 	told := make(chan time.Time, 1)
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -163,15 +163,15 @@ func died(pid int) <-chan time.Time {
 	return told
 }
 
-// locksLapse is longer than any session and any lock lives, and than an agent
-// must be offline before azptend prune takes it for a ghost.
-const locksLapse = 20 * time.Minute
+// allExpired is long enough for sessions and locks to expire, and for azptend prune to remove
+// an agent that is offline.
+const allExpired = 20 * time.Minute
 
-// pruned is what is left after azptend prune --yes.
+// pruned runs azptend prune --yes, and returns the agents that are still in the pool.
 func (p *play) pruned() []int {
-	program := p.theatre.program[len(p.theatre.program)-1]
+	program := p.suite.program[len(p.suite.program)-1]
 	cmd := exec.CommandContext(p.ctx, program, "prune", "--yes")
 	cmd.Env = p.env
-	_ = cmd.Run() // what it could not remove is seen in the pool
+	_ = cmd.Run() // the pool shows what it could not remove
 	return p.agentIDs()
 }

@@ -12,11 +12,12 @@ type verdict = cells.Verdict[cell, facts]
 
 func judge(c cell, f facts, err error) verdict { return cells.Judge(properties(), c, f, err) }
 
-// atOnce is how many cells are played at once: they wait most of the time.
+// atOnce is how many cells are played at once: more than there are processors, because
+// cells mostly wait.
 func atOnce() int { return 14 * runtime.NumCPU() }
 
-// longFirst puts first what takes longest, so that it does not begin when all the
-// rest is over: a start whose first call is never answered.
+// longFirst puts the longest cells first, so that they do not start when all others are done:
+// starts whose first call is never answered.
 func longFirst(all []cell) []cell {
 	rank := func(c cell) int {
 		if c.event.kind == kill && c.outcome.name == timeout {
@@ -29,8 +30,8 @@ func longFirst(all []cell) []cell {
 	return sorted
 }
 
-// playAll plays cells, so many at once, and reports each as it ends.
-func (t *theatre) playAll(all []cell, jobs int, report func(done int, v verdict)) []verdict {
+// playAll plays cells, jobs of them at once, and reports each when it ends.
+func (t *suite) playAll(all []cell, jobs int, report func(done int, v verdict)) []verdict {
 	return cells.PlayAll(longFirst(all), jobs, func(number int, c cell) verdict {
 		f, err := t.perform(number, c)
 		return judge(c, f, err)

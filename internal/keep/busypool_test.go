@@ -1,0 +1,139 @@
+package keep_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/azptend/azptend/internal/emulator"
+	"github.com/azptend/azptend/internal/keep"
+)
+
+// busyPool is a pool of 400 agents with all kinds of trouble.
+func busyPool() (specs []emulator.AgentSpec) {
+	for i := range 172 {
+		specs = append(specs, ours(fmt.Sprintf("busy-%03d", i), online, withJob))
+	}
+	for i := range 154 {
+		specs = append(specs, ours(fmt.Sprintf("idle-%03d", i), online))
+	}
+	for i := range 38 {
+		specs = append(specs, ours(fmt.Sprintf("ghost-%03d", i)))
+	}
+	for i := range 36 {
+		specs = append(specs, ours(fmt.Sprintf("offline-%03d", i), since(5*time.Minute)))
+	}
+	return specs
+}
+
+// TestABusyPool: of 400 agents the page shows trouble first, counts it, finds the others, and
+// leads to Azure DevOps.
+func TestABusyPool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(busyPool()...)
+		if _, err := w.emulator.QueueJob(emulator.JobSpec{Name: "trains a model", Script: "true", Demands: []string{"nosuch-cap", "Agent.OS"}, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		k, _ := w.keeper(func(o *keep.Options) { o.Prune = false })
+		stop := w.start(k)
+		defer func() { _ = stop() }()
+		later(time.Second)
+
+		page := w.get(k, "/").Body.String()
+		rows := tableRows(t, page, "p0-agents")
+		for i, row := range rows {
+			state := "busy"
+			if i < 38 {
+				state = "ghost"
+			} else if i < 38+36 {
+				state = "offline"
+			}
+			if i < 200 && !strings.HasPrefix(row, fmt.Sprintf("%s-", state)) {
+				t.Fatalf("row %d is %q, want an agent that is %s", i, row, state)
+			}
+		}
+		if len(rows) != 201 || rows[200] != "and 200 more" || len(page) > 150_000 {
+			t.Errorf("%d rows, the last is %q, in %d bytes", len(rows), rows[len(rows)-1], len(page))
+		}
+		text, _ := readPage(t, page)
+		for _, want := range []string{"ghosts38", "agents offline36", "agents busy172", "agents idle154", "http://emulator/emulated"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the page lacks %q", want)
+			}
+		}
+		if jobs := tableRows(t, page, "p0-jobs"); !strings.HasPrefix(jobs[0], "trains a model") || !strings.Contains(jobs[0], "no agent has nosuch-cap") {
+			t.Errorf("the first job is %q", jobs[0])
+		}
+		for _, link := range []string{
+			`<a href="http://emulator/emulated/_settings/agentpools\?view=jobs&amp;poolId=1&amp;agentId=\d+">ghost-000</a>`,
+			`<a href="http://emulator/emulated/[^"]*/_build/results\?buildId=\d+">emulated `, // of a job
+			`<a href="http://emulator/emulated/[^"]*/_build/results\?buildId=\d+">long</a>`,  // of a busy agent's job
+		} {
+			if !regexp.MustCompile(link).MatchString(page) {
+				t.Errorf("the page lacks the link %s", link)
+			}
+		}
+	})
+}
+
+// TestFilter: what the filter says of 400 agents, and that nobody's words become markup.
+func TestFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put(busyPool()...)
+		k, _ := w.keeper(func(o *keep.Options) { o.Prune = false })
+		stop := w.start(k)
+		defer func() { _ = stop() }()
+		later(time.Second)
+		for query, want := range map[string]struct {
+			first string
+			rows  int // without the last, which counts
+		}{
+			"state=idle":                        {"idle-000", 154},
+			"state=ghost":                       {"ghost-000", 38},
+			"q=OFFLINE-03":                      {"offline-030", 6},
+			"q=IDLE-1":                          {"idle-100", 54},
+			"state=busy&q=-17":                  {"busy-170", 2},
+			"state=busy&q=ghost":                {"no agents that match the filter", 0},
+			"state=nonsense":                    {"ghost-000", 200},
+			"q=" + strings.Repeat("long", 1000): {"no agents that match the filter", 0},
+		} {
+			rows := tableRows(t, w.get(k, "/?"+query).Body.String(), "p0-agents")
+			if !strings.HasPrefix(rows[0], want.first) || len(rows) != want.rows+1 {
+				t.Errorf("%s: %d rows, the first is %q, the last is %q", query, len(rows), rows[0], rows[len(rows)-1])
+			}
+		}
+		page := w.get(k, `/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E`).Body.String()
+		if _, tags := readPage(t, page); tags["script"] != 1 {
+			t.Error("the words of the filter have become markup")
+		}
+	})
+}
+
+// tableRows are the texts of the rows of a table's body.
+func tableRows(t *testing.T, page, id string) (rows []string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode || n.Data != "tr" || n.Parent.Attr == nil || n.Parent.Attr[0].Val != id {
+			continue
+		}
+		var text strings.Builder
+		for part := range n.Descendants() {
+			if part.Type == html.TextNode {
+				text.WriteString(part.Data)
+			}
+		}
+		rows = append(rows, text.String())
+	}
+	return rows
+}

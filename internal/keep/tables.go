@@ -1,0 +1,162 @@
+package keep
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
+	"github.com/azptend/azptend/internal/text"
+)
+
+// column is a column of a table. A phone has no room for a wide one.
+type column struct {
+	name string
+	wide bool
+}
+
+var (
+	jobColumns   = []column{{"Job", false}, {"State", false}, {"Waited", false}, {"Ran", false}, {"Agent", true}, {"Demands", true}}
+	agentColumns = []column{{"Agent", false}, {"State", false}, {"Since", false}, {"Job", false}, {"Version", true}, {"Ghost or not", true}}
+)
+
+func tableHead(caption, poolName string, columns []column) string {
+	m := &markup{}
+	m.raw(`<div class="card"><div class="scroll" tabindex="0" role="region" aria-label="`).text(caption + " of pool " + poolName).
+		raw(`"><table><caption>`).text(caption).raw("</caption><thead><tr>")
+	for _, c := range columns {
+		class := ""
+		if c.wide {
+			class = ` class="wide"`
+		}
+		m.element(`th scope="col"`+class, c.name)
+	}
+	return m.raw("</tr></thead>\n").String()
+}
+
+const tableFoot = "</table></div></div>\n"
+
+func tiles(p Snapshot, agentsID string) string {
+	m := &markup{}
+	const alert, bad = ` class="alert"`, ` class="bad"`
+	tile := func(name, value, class string) {
+		m.raw("<div"+class+">").element("dt", name).element("dd", value).raw("</div>")
+	}
+	// An agents' tile leads to these agents.
+	agents := func(state pool.State, name, class string) {
+		n := p.AgentsBy[state]
+		if n == 0 {
+			class = ""
+		}
+		m.raw(`<div`+class+`><dt>`).link("?state="+string(state)+"#"+agentsID, name).raw("</dt>").element("dd", strconv.Itoa(n)).raw("</div>")
+	}
+	waiting, blocked := p.JobsBy[azdo.JobQueued], ""
+	if waiting > 0 {
+		blocked = alert
+	}
+	if p.Blocked > 0 {
+		blocked = bad
+	}
+	oldest := "–"
+	if waiting > 0 {
+		oldest = text.Duration(p.Oldest)
+	}
+	tile("jobs waiting", strconv.Itoa(waiting), blocked)
+	tile("oldest wait", oldest, "")
+	tile("jobs running", strconv.Itoa(p.JobsBy[azdo.JobAssigned]+p.JobsBy[azdo.JobRunning]), "")
+	agents(pool.StateGhost, "ghosts", bad)
+	agents(pool.StateOffline, "agents offline", alert)
+	agents(pool.StateBusy, "agents busy", "")
+	agents(pool.StateIdle, "agents idle", "")
+	return m.String()
+}
+
+func none(columns []column, what string) string {
+	return (&markup{}).element(`td class="none" colspan="`+strconv.Itoa(len(columns))+`"`, what).String()
+}
+
+func jobTable(p Snapshot, f filter) string {
+	jobs := f.jobs(p.Jobs)
+	if len(jobs) == 0 {
+		return emptyTable(jobColumns, "jobs", f)
+	}
+	m := &markup{}
+	for _, j := range jobs {
+		state, ran, agent := string(j.State()), "–", ""
+		if j.State() == azdo.JobFinished {
+			state = j.Result
+		}
+		end := cmp.Or(j.FinishTime.Time, p.At)
+		if !j.ReceiveTime.IsZero() && end.After(j.ReceiveTime.Time) {
+			ran = text.Duration(end.Sub(j.ReceiveTime.Time))
+		}
+		if j.ReservedAgent != nil {
+			agent = j.ReservedAgent.Name
+		}
+		m.raw(`<tr><th scope="row">`).text(j.JobName)
+		if from := strings.Trim(j.Definition.Name+" "+j.Owner.Name, " "); from != "" {
+			m.raw(`<br><small>`).link(webAddress(j.Owner.Links.Web.Href), from).raw("</small>")
+		}
+		if j.waitsFor != "" {
+			class := ""
+			if j.blocked {
+				class = ` class="bad"`
+			}
+			m.raw("<br>").element("small"+class, j.waitsFor)
+		}
+		m.raw("</th><td>"+stateLabel(state)).raw("</td>").
+			element(`td class="n"`, text.Duration(max(cmp.Or(j.ReceiveTime.Time, end).Sub(j.QueueTime.Time), 0))).element(`td class="n"`, ran).
+			element(`td class="wide wrap"`, agent).element(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
+	}
+	unfinished := p.JobsBy[azdo.JobQueued] + p.JobsBy[azdo.JobAssigned] + p.JobsBy[azdo.JobRunning]
+	return m.raw(more(jobColumns, unfinished-maxRows+maxDone)).String()
+}
+
+func agentTable(p Snapshot, f filter, organisation string) string {
+	agents := f.agents(p.Agents)
+	if len(agents) == 0 {
+		return emptyTable(agentColumns, "agents", f)
+	}
+	m := &markup{}
+	base := webAddress(strings.TrimRight(organisation, "/"))
+	for _, a := range agents[:min(len(agents), maxRows)] {
+		age, page := "–", ""
+		if !a.since.IsZero() {
+			age = text.Duration(p.At.Sub(a.since))
+		}
+		if base != "" { // azure-devops-rest.md 2.2
+			page = fmt.Sprintf("%s/_settings/agentpools?view=jobs&poolId=%d&agentId=%d", base, p.PoolID, a.id)
+		}
+		m.raw(`<tr><th scope="row">`).link(page, a.name).raw("</th><td>"+stateLabel(string(a.state))+"</td>").
+			element(`td class="n"`, age).raw(`<td class="wrap">`).link(a.run, a.job).raw("</td>").
+			element(`td class="wide n"`, a.version).element(`td class="wide wrap"`, a.why).raw("</tr>\n")
+	}
+	m.raw(more(agentColumns, len(agents)-maxRows))
+	if !f.isZero() {
+		m.raw("<tr>" + none(agentColumns, fmt.Sprintf("%d of %s match the filter", len(agents), text.Count(len(p.Agents), "agent"))) + "</tr>")
+	}
+	return m.String()
+}
+
+// emptyTable says why a table has no rows.
+func emptyTable(columns []column, what string, f filter) string {
+	if !f.isZero() {
+		what += " that match the filter"
+	}
+	return "<tr>" + none(columns, "no "+what) + "</tr>"
+}
+
+// more says how many rows are left out.
+func more(columns []column, n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return "<tr>" + none(columns, fmt.Sprintf("and %d more", n)) + "</tr>"
+}
+
+// stateLabel is a state: a word and its colour.
+func stateLabel(state string) string {
+	return (&markup{}).raw(`<span class="state `).text(state).raw(`">`).text(state).raw("</span>").String()
+}
