@@ -16,7 +16,8 @@ func controlLocation(s config.Settings) control.Location {
 	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
 }
 
-// statusAdapter is a control.Handler for a supervisor.Group.
+// statusAdapter is a control.Handler for a supervisor.Group. It is here because control and
+// supervisor do not import each other.
 type statusAdapter struct{ group *supervisor.Group }
 
 func (l statusAdapter) Status(ctx context.Context) (control.Status, error) {

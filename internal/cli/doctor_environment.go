@@ -26,7 +26,8 @@ import (
 )
 
 // newEnvironment makes the doctor's environment from the settings, also if some are wrong. It
-// has the same parts that run would use.
+// has the same parts that run would use. It is here because package doctor imports no package
+// that runs an agent.
 func newEnvironment(p Process, s config.Settings, problems []config.Problem, init *proc.Init) doctor.Environment {
 	log := slog.New(slog.DiscardHandler)
 	if s.LogLevel == slog.LevelDebug {

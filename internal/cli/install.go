@@ -54,7 +54,7 @@ func printInstalled(p Process, dir string, chosen install.Package, done install.
 		fmt.Fprintf(p.Stdout, "%v is already in %s: nothing to do\n", chosen, dir)
 		return
 	}
-	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %s; fetched in %v, unpacked in %v\n", chosen, dir,
+	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %s; fetched in %v, unpacked %v later\n", chosen, dir,
 		done.Files, megabytes(done.Bytes), done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
 }
 

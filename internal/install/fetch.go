@@ -30,7 +30,7 @@ func (e *ChecksumError) Error() string {
 
 // Hint says what to check.
 func (e *ChecksumError) Hint() string {
-	return "check the version and the platform, and whether a proxy answers instead of the server; nothing was unpacked"
+	return "check the version and the platform, and whether a proxy answers instead of the server; nothing was installed"
 }
 
 // GetFunc requests an archive, from a byte on. It uses the proxy, and a token where one is
@@ -43,13 +43,13 @@ const (
 	downloadPause = 2 * time.Second
 )
 
-// fetch downloads the package into the file part. It resumes what an earlier download left,
+// fetch downloads the package into part. It resumes what an earlier download left,
 // and a download that broke off.
-func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, report func(Progress)) error {
+func fetch(ctx context.Context, get GetFunc, p Package, part *download) error {
 	for try := 1; ; try++ {
-		before, _ := part.Seek(0, io.SeekEnd)
-		err := fetchOnce(ctx, get, p, part, report)
-		after, _ := part.Seek(0, io.SeekEnd)
+		before, _ := part.file.Seek(0, io.SeekEnd)
+		err := fetchOnce(ctx, get, p, part)
+		after, _ := part.file.Seek(0, io.SeekEnd)
 		var final *permanentError
 		switch {
 		case err == nil:
@@ -58,7 +58,7 @@ func fetch(ctx context.Context, get GetFunc, p Package, part *os.File, report fu
 			return context.Cause(ctx)
 		case errors.As(err, new(*ChecksumError)) && before > 0: // the beginning was of another file
 			try--
-			if err := part.Truncate(0); err != nil {
+			if err := part.restart(); err != nil {
 				return err
 			}
 			continue
@@ -78,9 +78,9 @@ type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }
 
-func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, report func(Progress)) error {
+func fetchOnce(ctx context.Context, get GetFunc, p Package, part *download) error {
 	digest := sha256.New()
-	have, err := hashFile(ctx, part, digest)
+	have, err := hashFile(ctx, part.file, digest)
 	if err != nil {
 		return &permanentError{err}
 	}
@@ -97,7 +97,7 @@ func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, repor
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		digest.Reset()
-		if have, err = 0, part.Truncate(0); err != nil {
+		if have, err = 0, part.restart(); err != nil {
 			return &permanentError{err}
 		}
 	case resp.StatusCode == http.StatusPartialContent && rangeStart(resp) == have:
@@ -111,7 +111,7 @@ func fetchOnce(ctx context.Context, get GetFunc, p Package, part *os.File, repor
 		}
 		return err
 	}
-	return receive(resp, p, part, have, digest, func(p Progress) { alive(); report(p) })
+	return receive(resp, p, part, have, digest, alive)
 }
 
 // stallTimeout is how long a download may receive nothing before it is tried again.
@@ -127,16 +127,17 @@ func watchStall(ctx context.Context) (watched context.Context, alive func(), sto
 }
 
 // receive appends the body to part, and verifies the package.
-func receive(resp *http.Response, p Package, part *os.File, have int64, digest hash.Hash, report func(Progress)) error {
-	if _, err := part.Seek(have, io.SeekStart); err != nil {
+func receive(resp *http.Response, p Package, part *download, have int64, digest hash.Hash, alive func()) error {
+	if _, err := part.file.Seek(have, io.SeekStart); err != nil {
 		return &permanentError{err}
 	}
 	total := int64(0)
 	if resp.ContentLength > 0 {
 		total = have + resp.ContentLength
 	}
-	counter := &progressCounter{Progress{Stage: Downloading, Done: have, Total: total}, report}
-	_, err := io.CopyBuffer(io.MultiWriter(part, digest, counter), resp.Body, make([]byte, 1<<20))
+	counter := &progressCounter{Progress{Stage: Downloading, Done: have, Total: total}, func(p Progress) { alive(); part.report(p) }}
+	body := io.LimitReader(resp.Body, maxArchive-have) // an archive without end fails its checksum
+	_, err := io.CopyBuffer(io.MultiWriter(part, digest, counter), body, make([]byte, 1<<20))
 	var disk *os.PathError
 	switch {
 	case errors.As(err, &disk):

@@ -2,14 +2,15 @@
 // all. It is for Dockerfiles, for machines without a network, and for a start without a
 // custom image.
 //
-//	fetch → verify → unpack → place
+//	fetch and unpack → verify → place
 //
-// The archive is downloaded into [stagingName] in the agent's directory. Its file name is
-// its SHA-256, so that an interrupted download is resumed, even after a kill, and nothing
-// is unpacked before the checksum is verified. Unpacking happens next to the archive and
-// stays in its directory: a path or a link of the archive that leads elsewhere is an
-// error. Then renames move the parts to their places, bin last. Until the listener is
-// there, the directory counts as empty, and the next install finishes it.
+// The archive is downloaded into [stagingName] in the agent's directory, which only its
+// user can read. Its file name is its SHA-256, so that an interrupted download is resumed,
+// even after a kill. It is hashed and unpacked next to it while it arrives, and nothing
+// leaves that directory before the checksum is verified. Until then its content can be
+// anybody's: a path or a link that leads elsewhere is an error, and so is more content
+// than an agent has. Then renames move the parts to their places, bin last. Until the
+// listener is there, the directory counts as empty, and the next install finishes it.
 //
 // What is installed is recorded in [packageRecordName], so that the same install
 // again does nothing.
@@ -63,7 +64,7 @@ type Result struct {
 	Files     int
 	Bytes     int64 // unpacked
 	Fetch     time.Duration
-	Unpack    time.Duration
+	Unpack    time.Duration // how much longer than the fetch it took
 }
 
 // stagingName is the directory in the agent's directory in which an install works.
@@ -88,23 +89,58 @@ func Install(ctx context.Context, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
 	defer s.agentDir.Close()
-	begun := time.Now()
-	archive, resumed, err := s.archive(ctx, o)
+	if err := s.agentDir.Chmod(stagingName, 0o700); err != nil { // nobody else sees what is not verified
+		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
+	}
+	done, err := s.fetchAndUnpack(ctx, o)
 	if err != nil {
 		return Result{}, err
-	}
-	defer archive.Close()
-	fetched := time.Now()
-	sum, err := s.unpack(ctx, o, archive)
-	if err != nil {
-		return Result{}, errors.Join(fmt.Errorf("cannot unpack %s: %w", o.Package, err), s.agentDir.RemoveAll(s.path(treeName))) // the archive stays: it is verified
 	}
 	p := o.Package
 	if err := s.place(records{packageRecordName: PackageRecord{p.Kind, p.Platform, p.Version, p.SHA256}}); err != nil {
 		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
 	}
-	return Result{Resumed: resumed, Files: sum.files, Bytes: sum.bytes, Fetch: fetched.Sub(begun), Unpack: time.Since(fetched)},
-		safefile.RemoveAll(s.dir)
+	return done, safefile.RemoveAll(s.dir)
+}
+
+// fetchAndUnpack unpacks the archive into the tree while it arrives, and ends well only if
+// the whole archive is the right one. A wrong one leaves nothing behind. What arrived of
+// one that broke off stays for the next install, and one that lacked space to be unpacked.
+func (s staging) fetchAndUnpack(ctx context.Context, o Options) (Result, error) {
+	begun := time.Now()
+	part, err := s.openPart(partName(o.Package), o.OnProgress)
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
+	}
+	defer part.file.Close()
+	done := Result{Resumed: part.size}
+	unpacked := make(chan error, 1)
+	go func() {
+		sum, err := s.unpack(ctx, part)
+		done.Files, done.Bytes = sum.files, sum.bytes
+		unpacked <- err
+	}()
+	if o.File != "" {
+		done.Resumed, err = 0, copyArchive(ctx, part, o)
+	} else {
+		err = fetch(ctx, o.Get, o.Package, part)
+	}
+	part.finish(err)
+	done.Fetch = time.Since(begun)
+	unpackErr := <-unpacked
+	done.Unpack = time.Since(begun) - done.Fetch
+	keepPart := err != nil && o.File == "" && !errors.As(err, new(*ChecksumError))
+	if err == nil && unpackErr != nil {
+		err = fmt.Errorf("cannot unpack %s: %w", o.Package, unpackErr)
+		keepPart = ctx.Err() != nil || errors.Is(unpackErr, syscall.ENOSPC)
+	}
+	switch {
+	case err == nil:
+		return done, nil
+	case keepPart:
+		return Result{}, errors.Join(err, s.agentDir.RemoveAll(s.path(treeName)))
+	}
+	return Result{}, errors.Join(err, safefile.RemoveAll(s.dir))
 }
 
 // staging is the directory in which an install works, on the same file system as the agent's
@@ -160,38 +196,12 @@ func (s staging) list(name string) ([]fs.DirEntry, error) {
 // partName names the download of a package.
 func partName(p Package) string { return p.SHA256[:16] + ".part" }
 
-// archive opens the verified archive, and says how much of it an earlier install had
-// fetched. It copies a local file first, which could change after it was verified.
-func (s staging) archive(ctx context.Context, o Options) (f *os.File, resumed int64, err error) {
-	f, err = s.openPart(partName(o.Package))
-	if err != nil {
-		return nil, 0, fmt.Errorf("cannot install into %s: %w", o.Dir, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-		}
-	}()
-	if o.File != "" {
-		err = s.copyArchive(ctx, f, o)
-	} else {
-		if info, statErr := f.Stat(); statErr == nil {
-			resumed = info.Size()
-		}
-		err = fetch(ctx, o.Get, o.Package, f, o.OnProgress)
-	}
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	return f, resumed, err
-}
-
-// maxArchive limits what is resumed of an earlier download. Microsoft's packages have
+// maxArchive limits an archive, and what is resumed of one. Microsoft's packages have
 // 300 MB.
 const maxArchive = 8 << 30
 
 // openPart opens the download, which is there if an earlier install was killed.
-func (s staging) openPart(name string) (*os.File, error) {
+func (s staging) openPart(name string, report func(Progress)) (*download, error) {
 	f, err := s.agentDir.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
@@ -203,31 +213,37 @@ func (s staging) openPart(name string) (*os.File, error) {
 	if err == nil && info.Size() > maxArchive {
 		err = f.Truncate(0)
 	}
+	var part *download
+	if err == nil {
+		part, err = newDownload(f, report)
+	}
 	if err != nil {
 		f.Close()
-		return nil, err
 	}
-	return f, nil
+	return part, err
 }
 
-func (s staging) copyArchive(ctx context.Context, to *os.File, o Options) error {
+// copyArchive copies a local file, which could change after it was verified.
+func copyArchive(ctx context.Context, to *download, o Options) error {
 	from, err := safefile.Open(o.File)
 	if err != nil {
 		return fmt.Errorf("cannot read the archive: %w", err)
 	}
 	defer from.Close()
-	if err := to.Truncate(0); err != nil {
+	if err := to.restart(); err != nil {
 		return err
 	}
-	if _, err := io.Copy(to, from); err != nil { // a reflink where the file system has it
+	n, err := io.Copy(to.file, from) // a reflink where the file system has it
+	if err != nil {
 		return fmt.Errorf("cannot read the archive: %w", err)
 	}
+	to.arrived(n)
 	digest := sha256.New()
-	if _, err := hashFile(ctx, to, digest); err != nil {
+	if _, err := hashFile(ctx, to.file, digest); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(digest.Sum(nil)); got != o.Package.SHA256 {
-		return errors.Join(&ChecksumError{o.File, o.Package.SHA256, got}, s.agentDir.Remove(s.path(partName(o.Package))))
+		return &ChecksumError{o.File, o.Package.SHA256, got}
 	}
 	return nil
 }
@@ -235,7 +251,21 @@ func (s staging) copyArchive(ctx context.Context, to *os.File, o Options) error 
 // treeName is where the archive is unpacked; formerName is where files go that it replaces.
 const treeName, formerName = "tree", "former"
 
-func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpackResult, error) {
+// unpack unpacks the archive while it arrives, again from its beginning if it begins again.
+func (s staging) unpack(ctx context.Context, archive *download) (unpackResult, error) {
+	for {
+		arriving := archive.follow()
+		sum, err := s.unpackTree(ctx, arriving)
+		if arriving.settled() {
+			return sum, err
+		}
+		if err := s.agentDir.RemoveAll(s.path(treeName)); err != nil {
+			return sum, err
+		}
+	}
+}
+
+func (s staging) unpackTree(ctx context.Context, archive io.Reader) (unpackResult, error) {
 	if err := s.agentDir.Mkdir(s.path(treeName), 0o755); err != nil {
 		return unpackResult{}, err
 	}
@@ -244,12 +274,7 @@ func (s staging) unpack(ctx context.Context, o Options, archive *os.File) (unpac
 		return unpackResult{}, err
 	}
 	defer root.Close()
-	info, err := archive.Stat()
-	if err != nil {
-		return unpackResult{}, err
-	}
-	counter := &progressCounter{Progress{Stage: Unpacking, Total: info.Size()}, o.OnProgress}
-	sum, err := unpack(ctx, io.TeeReader(archive, counter), root)
+	sum, err := unpack(ctx, archive, root)
 	if err != nil {
 		return sum, err
 	}

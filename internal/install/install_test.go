@@ -301,6 +301,7 @@ func TestWhatAnEarlierInstallFetched(t *testing.T) {
 	archive := agentArchive(t, "5.282.3")
 	size := int64(len(archive))
 	wrong := append(bytes.Clone(archive), 'x')
+	other := agentArchive(t, "5.281.0-other")
 	p := packageOf(archive, "5.282.3")
 	for name, tt := range map[string]struct {
 		file    string
@@ -311,6 +312,7 @@ func TestWhatAnEarlierInstallFetched(t *testing.T) {
 		"all of it":          {partName(p), archive, nil},
 		"something else":     {partName(p), []byte("<html>"), []int64{6, 0}},
 		"more than there is": {partName(p), wrong, []int64{size + 1, 0}},
+		"half of another":    {partName(p), other[:len(other)/2], []int64{int64(len(other) / 2), 0}},
 		"another package's":  {"0123456789abcdef.part", archive[:9], []int64{0}},
 		"an unpacking":       {treeName, []byte("a file in the folder's place"), []int64{0}},
 	} {
@@ -326,6 +328,9 @@ func TestWhatAnEarlierInstallFetched(t *testing.T) {
 			install(t, dir, h, "5.282.3")
 			if d := cmp.Diff(tt.asked, h.asked); d != "" {
 				t.Errorf("asked from (-want +got):\n%s", d)
+			}
+			if b, err := os.ReadFile(filepath.Join(dir, listenerPath)); string(b) != "listener 5.282.3" {
+				t.Errorf("the listener is %q, %v", b, err)
 			}
 		})
 	}
@@ -451,7 +456,11 @@ func TestADownloadThatCannotBeKept(t *testing.T) {
 	defer part.Close()
 	h := &host{archive: agentArchive(t, "5.282.3")}
 	h.answer = func(int, int64) (*http.Response, error) { return h.serve(0, nil), nil }
-	err = fetch(t.Context(), h.get, packageOf(h.archive, "5.282.3"), part, func(Progress) {})
+	d, err := newDownload(part, func(Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = fetch(t.Context(), h.get, packageOf(h.archive, "5.282.3"), d)
 	if !errors.As(err, new(*os.PathError)) || len(h.asked) != 1 {
 		t.Errorf("after %d downloads: %v", len(h.asked), err)
 	}

@@ -26,12 +26,27 @@ type unpackResult struct {
 // and times of the archive are not kept, nor set-user-id bits. Links are made
 // last, when nothing is written through them any more.
 func unpack(ctx context.Context, archive io.Reader, root *os.Root) (unpackResult, error) {
+	return unpackWithin(ctx, archive, root, agentLimits)
+}
+
+// limits bound what an archive may hold. It is unpacked before it is verified, so it may be
+// made to fill the disk.
+type limits struct {
+	entries int // files and links, and for each folder the folders above it
+	bytes   int64
+	name    int // bytes of an entry's name
+}
+
+// agentLimits are far above Microsoft's packages, which have some 10,000 entries and 1 GB.
+var agentLimits = limits{entries: 200_000, bytes: 4 << 30, name: 4096}
+
+func unpackWithin(ctx context.Context, archive io.Reader, root *os.Root, most limits) (unpackResult, error) {
 	inflated, stop, err := inflate(archive)
 	if err != nil {
 		return unpackResult{}, err
 	}
 	defer stop()
-	u := unpacker{root: root, madeFolders: map[string]bool{".": true}, buffer: make([]byte, 1<<20)}
+	u := unpacker{root: root, left: most, madeFolders: map[string]bool{".": true}, buffer: make([]byte, 1<<20)}
 	defer u.closeFolder()
 	entries := tar.NewReader(inflated)
 	for {
@@ -60,15 +75,20 @@ type unpacker struct {
 	folder      *os.Root        // it; nil before the first
 	links       []tar.Header
 	sum         unpackResult
+	left        limits // what more may come
 	buffer      []byte
 }
 
 var (
 	errOutsideFolder = errors.New("it leads out of the directory")
 	errEntryType     = errors.New("it is neither a file, a directory nor a link")
+	errTooMuch       = errors.New("the archive holds more than an agent package can hold")
 )
 
 func (u *unpacker) addEntry(h *tar.Header, content io.Reader) error {
+	if u.left.entries--; u.left.entries < 0 || len(h.Name) > u.left.name {
+		return errTooMuch
+	}
 	name, err := localPath(h.Name)
 	if err != nil {
 		return err
@@ -101,6 +121,9 @@ func (u *unpacker) addFolder(name string) error {
 	if u.madeFolders[name] {
 		return nil
 	}
+	if u.left.entries -= strings.Count(name, "/") + 1; u.left.entries < 0 {
+		return errTooMuch
+	}
 	if err := u.root.MkdirAll(name, 0o755); err != nil {
 		return err
 	}
@@ -111,6 +134,9 @@ func (u *unpacker) addFolder(name string) error {
 func (u *unpacker) addFile(name string, h *tar.Header, content io.Reader) error {
 	if name == "." {
 		return errOutsideFolder
+	}
+	if u.left.bytes -= h.Size; u.left.bytes < 0 {
+		return errTooMuch
 	}
 	if err := u.addFolder(path.Dir(name)); err != nil {
 		return err

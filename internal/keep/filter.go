@@ -29,8 +29,6 @@ func readFilter(query url.Values) filter {
 	return f
 }
 
-func (f filter) isZero() bool { return f == filter{} }
-
 // matches says whether one of the texts has the words.
 func (f filter) matches(texts ...string) bool {
 	return slices.ContainsFunc(texts, func(text string) bool {
@@ -71,7 +69,7 @@ func (f filter) form() string {
 		m.element(`option`+selected, string(state))
 	}
 	m.raw(`</select></label> <button>Show</button>`)
-	if !f.isZero() {
+	if f != (filter{}) {
 		m.raw(` <a href="./">Show all</a>`)
 	}
 	return m.raw("</form>\n").String()

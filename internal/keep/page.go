@@ -126,15 +126,13 @@ func (p Snapshot) agents() int {
 func note(p poolView) string {
 	m := &markup{}
 	if p.lastErr != nil {
-		m.raw(`<span class="bad">`).text(fmt.Sprintf("Unreachable since %s: %v.", clock(p.failingSince), p.lastErr)).raw("</span> ")
+		m.raw(`<span class="bad">`).text(fmt.Sprintf("Unreachable since %s: %v.", p.failingSince.UTC().Format(time.TimeOnly), p.lastErr)).raw("</span> ")
 	}
 	if p.snapshot.At.IsZero() {
 		return m.text("No data yet.").String()
 	}
-	return m.text("As of " + clock(p.snapshot.At) + " UTC").String()
+	return m.text("As of " + p.snapshot.At.UTC().Format(time.TimeOnly) + " UTC").String()
 }
-
-func clock(at time.Time) string { return at.UTC().Format("15:04:05") }
 
 func renderLog(deeds []LogEntry, named bool) string {
 	m := &markup{}
@@ -147,7 +145,7 @@ func renderLog(deeds []LogEntry, named bool) string {
 		if named {
 			what = d.Pool + ": " + what
 		}
-		m.raw("<li><time>" + clock(d.At) + "</time><span" + class + ">").text(what).raw("</span></li>\n")
+		m.raw("<li><time>" + d.At.UTC().Format(time.TimeOnly) + "</time><span" + class + ">").text(what).raw("</span></li>\n")
 	}
 	if len(deeds) == 0 {
 		return `<li><span></span><span>no actions yet</span></li>`

@@ -134,7 +134,7 @@ func agentTable(p Snapshot, f filter, organisation string) string {
 			element(`td class="wide n"`, a.version).element(`td class="wide wrap"`, a.why).raw("</tr>\n")
 	}
 	m.raw(more(agentColumns, len(agents)-maxRows))
-	if !f.isZero() {
+	if f != (filter{}) {
 		m.raw("<tr>" + none(agentColumns, fmt.Sprintf("%d of %s match the filter", len(agents), text.Count(len(p.Agents), "agent"))) + "</tr>")
 	}
 	return m.String()
@@ -142,7 +142,7 @@ func agentTable(p Snapshot, f filter, organisation string) string {
 
 // emptyTable says why a table has no rows.
 func emptyTable(columns []column, what string, f filter) string {
-	if !f.isZero() {
+	if f != (filter{}) {
 		what += " that match the filter"
 	}
 	return "<tr>" + none(columns, "no "+what) + "</tr>"

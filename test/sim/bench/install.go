@@ -37,7 +37,7 @@ type source struct {
 }
 
 // ways are azptend install, the line of every start script, and what that line
-// would be if it kept azptend's promise: nothing is unpacked that is not verified.
+// would be if it kept azptend's promise: nothing is installed that is not verified.
 func ways() []way {
 	shell := func(script string) func(context.Context, source, string) *exec.Cmd {
 		return func(ctx context.Context, s source, into string) *exec.Cmd {
@@ -45,7 +45,7 @@ func ways() []way {
 		}
 	}
 	return []way{
-		{"`azptend install`, verified before it is unpacked", func(ctx context.Context, s source, into string) *exec.Cmd {
+		{"`azptend install`, verified before it is installed", func(ctx context.Context, s source, into string) *exec.Cmd {
 			cmd := exec.CommandContext(ctx, s.binary, "install", "--agent-platform", "linux-x64", "--agent-dir", into)
 			cmd.Env = append(os.Environ(), s.environ...)
 			return cmd

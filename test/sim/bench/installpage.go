@@ -25,8 +25,8 @@ it comes from the emulator on loopback, or is limited to 100 MB/s. The methods r
 			r.median(wall)/base.median(wall), r.median(func(s spent) time.Duration { return s.cpu }), r.each())
 	}
 	fmt.Fprintf(&b, `
-CPU is user and system time of the command and its children. azptend and the last method have the whole archive before
-they unpack any of it. `+"`curl \\| tar`"+` unpacks while it downloads, which helps more on a slower network.
+CPU is user and system time of the command and its children. azptend and `+"`curl \\| tar`"+` unpack while they
+download; azptend installs nothing before the whole archive is verified. The last method has the whole archive before it unpacks any of it.
 azptend is faster because its inflate needs less work than gzip, and because it makes fewer calls for each file than tar: it keeps no owner and no time.
 
 %s
