@@ -1,20 +1,20 @@
-# Nothing here is needed to use the README's two commands.
+# The README's commands do not need make.
 .PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint lint-docs test-engine test-vm lint-images release-check promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
-# The most a stripped binary may weigh: an entrypoint should not be felt in an image.
+# The maximum size of a stripped binary: azptend must add little to an image.
 MAX_BYTES := 15000000
 
-demo: ## the life of an agent on this machine
+demo: ## an agent from start to end on this machine
 	go run ./cmd/azptend-lab demo
 
-test: ## all tests but the slow ones
+test: ## all tests except the slow ones
 	test/run
 
-# Debian's chromium; CHROMIUM=… is another one. SCREENSHOTS=… is a folder for what it saw.
+# CHROMIUM=… uses another program than Debian's chromium. SCREENSHOTS=… is the folder for screenshots.
 SCREENSHOTS := bin/screenshots
 
-test-browser: ## the keeper's page in a real browser, which is installed if there is none; some four minutes
+test-browser: ## the keeper's page in a real browser, which is installed if it is missing; about four minutes
 	@command -v $${CHROMIUM:-chromium} >/dev/null 2>&1 || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 	cd test/external/browser && go test -count=1 -timeout 20m . -screenshots $(abspath $(SCREENSHOTS))
@@ -25,12 +25,12 @@ bench: build ## times, memory and size against the emulator, into docs/performan
 matrix: build ## every cell of the kill matrix, and a pairwise set of the other listener, some ten minutes on two cores, into docs/reliability.md
 	go run ./test/sim/matrix -binary bin/azptend -o docs/reliability.md
 
-# LOGS=DIR keeps what azptend said in the cells that fail.
+# LOGS=DIR keeps azptend's logs of the cells that fail.
 vandal: build ## jobs that attack availability, into docs/reliability.md; some ten minutes on two cores, as root
 	go build -o bin/vandal ./test/security/vandal
 	bin/vandal -binary bin/azptend -o docs/reliability.md $(if $(LOGS),-logs $(LOGS))
 
-vandal-faults: build ## azptend without each of its guards, in turn: the vandal must find each out
+vandal-faults: build ## azptend without one of its guards at a time: the vandal must detect each
 	go build -o bin/vandal ./test/security/vandal
 	bin/vandal -faults
 
@@ -45,20 +45,20 @@ bench-install: build ## azptend install against curl | tar, and roots, into the 
 bench-keep: build ## a keeper of such pools, into the same page
 	go run ./test/sim/bench -binary bin/azptend -what keep -o docs/performance.md
 
-# SEED=… draws the same troubles again.
+# SEED=… repeats the same faults.
 LIVES := 1000
 SEED := 0
 
-soak: build ## a thousand lives with random faults, numbers into docs/reliability.md; some 15 minutes
+soak: build ## a thousand runs of an agent with random faults, into docs/reliability.md; about 15 minutes
 	go run ./test/sim/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
 
 scale: build ## how many agents one organisation can run, by simulation, into docs/scale.md and its pictures; two minutes
 	go run ./test/sim/scale -binary bin/azptend -o docs/scale.md
 
-# Their seeds run with every test. FUZZTIME=5m makes it longer.
+# go test runs their seeds. FUZZTIME=5m makes it longer.
 FUZZTIME := 30s
 
-fuzz: ## each fuzz target there is, for half a minute
+fuzz: ## each fuzz target, for half a minute
 	@for p in $$(go list ./internal/...); do \
 		targets=$$(go test -list '^Fuzz' $$p) || { echo "$$targets"; exit 1; }; \
 		for t in $$(echo "$$targets" | grep '^Fuzz'); do \
@@ -74,23 +74,23 @@ test-containerapps: ## deploy/container-apps against Microsoft's types, and the 
 	cd test/external/containerapps && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test
 	cd test/external/terraform && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
-# KEDA and what it imports are 3000 packages: ten minutes the first time, seconds when they are in Go's cache. Without cgo,
-# so that a C compiler is not needed.
+# KEDA and its imports are 3000 packages: ten minutes the first time, seconds with Go's cache. Without cgo, because that
+# needs a C compiler.
 conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
 	cd test/external/conformance/keda && CGO_ENABLED=0 go test -count=1 .
 
-# Helm as a library, other people's schemas out of Go's module proxy; nothing is installed and no cluster is asked.
-test-helm: ## the chart: golden files, what it refuses, Helm's linter, Kubernetes' and each KEDA's schemas
+# Uses Helm as a library, and schemas from Go's module proxy. It installs nothing and needs no cluster.
+test-helm: ## the chart: golden files, refused values, Helm's linter, schemas of Kubernetes and of each KEDA version
 	cd test/external/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
 
-# Its programs stay in bin/kubernetes; the logs of all that ran, in bin/kubernetes/logs.
+# The programs stay in bin/kubernetes, and the logs in bin/kubernetes/logs.
 test-kubernetes: ## the chart on a real control plane with KEDA's operator, measured into docs/kubernetes.md; needs root and Debian's packages
 	test/external/kubernetes/build bin/kubernetes
 	rm -rf bin/kubernetes/logs && mkdir bin/kubernetes/logs
 	cd test/external/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
 		-bin $(abspath bin/kubernetes) -logs $(abspath bin/kubernetes/logs) -page $(abspath docs/kubernetes.md)
 
-# Images, layers and what they are made of stay in ENGINE_CACHE. SCENES='stop|kill' plays some of the scenes, ENGINES=podman
+# Images, layers and downloads stay in ENGINE_CACHE. SCENES='stop|kill' plays some of the scenes, ENGINES=podman
 # uses one engine, FRESH=1 builds without cached layers. Logs of builds and scenes are in bin/engine.
 ENGINE_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azptend/engine
 SCENES :=
@@ -100,7 +100,7 @@ test-engine: build ## the images by Podman and Docker, and scenes of a container
 	go build -o bin/test-engine ./test/external/engine
 	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/engine -scenes '$(SCENES)' -engines $(ENGINES) $(if $(FRESH),-fresh)
 
-# BASE=DIR keeps what debootstrap made, and takes it again.
+# BASE=DIR keeps the result of debootstrap, and uses it the next time.
 test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
 	go run ./test/external/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
 
@@ -111,11 +111,11 @@ lint-docs: bin/vale ## README and docs by the rules in docs/style
 bin/vale: tools/vale/go.mod
 	cd tools/vale && CGO_ENABLED=1 go build -o $(abspath bin)/vale github.com/vale-cli/vale/v3/cmd/vale
 
-lint-images: ## other people's linter for Dockerfiles; needs npm
+lint-images: ## a public linter for Dockerfiles; needs npm
 	for f in deploy/images/*.Dockerfile; do npx --yes dockerfilelint@1.8.0 $$f || exit 1; done
 
-# goreleaser is none of our tools: it is fetched and built once, into bin/, with its own modules: a minute and two on two
-# cores, and then a minute for the snapshot. It wants a clean work tree.
+# goreleaser is not in go.mod: it is downloaded and built once, into bin/, with its own modules. That takes three minutes on
+# two cores, and then the snapshot one minute. It needs a clean work tree.
 GORELEASER := v2.15.1
 
 release-check: bin/goreleaser-$(GORELEASER) ## the release's configuration, and a snapshot of it
@@ -126,7 +126,7 @@ bin/goreleaser-$(GORELEASER):
 	GOBIN=$(abspath bin) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER)
 	mv bin/goreleaser $@
 
-# Prometheus' own parser, from Debian's package and without installing it.
+# Prometheus' own parser, from Debian's package, which is not installed.
 promtool: bin/promtool ## the alert rules by Prometheus' own parser; needs Debian's packages
 	PATH=$(abspath bin):$$PATH go test -count=1 ./test/repository -run 'TestAlertRules'
 

@@ -16,17 +16,11 @@ import (
 // short, so that a person who forgot to set a token sees the warning at once.
 const noIdentityTimeout = 800 * time.Millisecond
 
-// selectsNoIdentity says whether no setting and no platform names an identity, so that only
-// the machine's metadata service remains.
-func selectsNoIdentity(s config.Settings) bool {
-	return s.Identity.Setting == "" && s.Identity.Source == identity.ManagedIdentity && s.Identity.Host == identity.MetadataService
-}
-
 // warnNoIdentity warns, in the background, about settings without an identity if no metadata
 // service answers. azptend requests a token meanwhile: the service may start later.
 func warnNoIdentity(s config.Settings, log *slog.Logger) {
-	if !selectsNoIdentity(s) {
-		return
+	if s.Identity.Setting != "" || s.Identity.Source != identity.ManagedIdentity || s.Identity.Host != identity.MetadataService {
+		return // a setting or the platform names an identity
 	}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), noIdentityTimeout)

@@ -41,7 +41,7 @@ func (l *jobTracker) update(requests []azdo.JobRequest) jobChanges {
 		newest = latest(newest, r)
 		started, known := l.open[r.RequestID]
 		if starts := !r.ReceiveTime.IsZero(); starts && !started && (known || r.ReceiveTime.After(l.newest)) {
-			found.waits = append(found.waits, waited(r))
+			found.waits = append(found.waits, max(r.ReceiveTime.Sub(r.QueueTime.Time), 0))
 		}
 		if r.State() != azdo.JobFinished {
 			open[r.RequestID] = !r.ReceiveTime.IsZero()
@@ -69,11 +69,6 @@ func latest(t time.Time, r azdo.JobRequest) time.Time {
 		}
 	}
 	return t
-}
-
-// waited is how long a job that has started had to wait.
-func waited(r azdo.JobRequest) time.Duration {
-	return max(r.ReceiveTime.Sub(r.QueueTime.Time), 0)
 }
 
 // results are what the server says of a job (agent-protocol.md 7.4), and what

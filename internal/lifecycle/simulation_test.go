@@ -25,18 +25,19 @@ type simulation struct {
 	callsAtOnce int // calls at callsAt that followed from answers alone
 
 	// The server.
-	agents        map[int]*simAgent // with this run's owner tag
-	nextID        int
-	posts         []time.Time // of the last second
-	latePost      time.Time   // when the server acts on a POST whose answer was lost
-	holder        bool        // another agent has our name
-	holderOnline  bool
-	holderOurs    bool // the record in the directory proves that it is a previous run's
-	holderHidden  bool // another agent has our name, and no look-up shows it
-	holderRecent  bool // it is offline, and may just be starting
-	noCredentials bool // look-ups never return the listener's credentials
-	hidAgent      bool // an answer did not show an agent that exists
-	lockReported  bool // an answer said that a job runs whose listener has exited
+	agents            map[int]*simAgent // with this run's owner tag
+	nextID            int
+	posts             []time.Time // of the last second
+	latePost          time.Time   // when the server acts on a POST whose answer was lost
+	holder            bool        // another agent has our name
+	holderOnline      bool
+	holderOurs        bool // the record in the directory proves that it is a previous run's
+	holderHidden      bool // another agent has our name, and no look-up shows it
+	holderRecent      bool // it is offline, and may just be starting
+	noCredentials     bool // look-ups never return the listener's credentials
+	hidAgent          bool // an answer did not show an agent that exists
+	lockReported      bool // an answer said that a job runs whose listener has exited
+	lockExpiredUnseen bool // a job's lock expired while azptend was frozen, before an answer said so
 
 	// What the start found.
 	dirInUse   bool // another agent used the directory at the last Prepare
@@ -222,8 +223,7 @@ func (w *simulation) startCall(a StartCall) {
 		if w.alive {
 			w.t.Fatalf("launches a second listener")
 		}
-		missed := w.wasFrozen && len(w.reported) > 0 // it was frozen until the job's lock had expired
-		if w.state.policy.Once && w.received > 0 && !missed {
+		if w.state.policy.Once && w.received > 0 && !w.lockExpiredUnseen {
 			w.t.Fatalf("starts a second listener after the one job of a run with Once")
 		}
 	}
@@ -433,7 +433,7 @@ func (w *simulation) listenerEnded(e Exit) {
 	w.workerStale = w.workerStale || !w.job && !w.socket && w.state.session.worker.runs()
 	w.alive, w.dying, w.dyingJob, w.scanBegan = false, time.Time{}, false, time.Time{}
 	if w.job {
-		w.lostJob = true
+		w.lostJob, w.lockReported = true, false
 		w.lostJobKnown = w.lostJobKnown || w.state.Job == RunningJob && !w.frozen && e.Code != 3 && e.Code != 4
 		w.job, w.stepsEnded = false, false // the server keeps it assigned until its lock expires
 	}
@@ -671,9 +671,9 @@ func (w *simulation) moves() map[string]func() {
 		m["fault"] = func() { w.answer(false) }
 	}
 	// A lock expires after minutes. It does so here only after an answer has shown the job,
-	// because azptend asks within that time.
-	if a := w.agents[w.listenerAgent]; !w.alive && w.lockReported && a != nil && a.assigned {
-		m["lock expires"] = func() { a.assigned = false }
+	// because azptend asks within that time, unless it is frozen.
+	if a := w.agents[w.listenerAgent]; !w.alive && (w.lockReported || w.frozen) && a != nil && a.assigned {
+		m["lock expires"] = func() { a.assigned, w.lockExpiredUnseen = false, w.lockExpiredUnseen || !w.lockReported }
 	}
 	if w.updating {
 		m["update ends"] = func() { w.updating = false; w.feed(UpdateEnded{}) }

@@ -176,19 +176,14 @@ func (p Organization) readUser(ctx context.Context, objectID string) (azdo.Entit
 	return e, nil
 }
 
-// knownRoles are the roles on an organisation's pool, for a service that does not
-// list them (azure-devops-rest.md 4.3).
-func knownRoles() []azdo.Role {
-	return []azdo.Role{
-		{Name: "Reader", DisplayName: "Reader", Allow: 1}, {Name: "ServiceAccount", DisplayName: "Service Account", Allow: 21},
-		{Name: "Administrator", DisplayName: "Administrator", Allow: 27},
-	}
-}
-
 func (p Organization) readRoles(ctx context.Context) ([]azdo.Role, error) {
 	roles, err := p.Server.PoolRoles(ctx)
 	if azdo.Status(err) == http.StatusNotFound || err == nil && len(roles) == 0 {
-		return knownRoles(), nil
+		// The service does not list them (azure-devops-rest.md 4.3).
+		return []azdo.Role{
+			{Name: "Reader", DisplayName: "Reader", Allow: 1}, {Name: "ServiceAccount", DisplayName: "Service Account", Allow: 21},
+			{Name: "Administrator", DisplayName: "Administrator", Allow: 27},
+		}, nil
 	}
 	return roles, err
 }
