@@ -74,6 +74,9 @@ func newStage(t *testing.T, change ...func(*emulator.Options)) *stage {
 	}
 	s := &stage{T: t, Emulator: e, server: httptest.NewServer(e), entra: httptest.NewTLSServer(e), who: member()}
 	t.Cleanup(func() { e.Close(); s.server.Close(); s.entra.Close() })
+	for _, stray := range []string{"IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"} {
+		t.Setenv(stray, "") // of the machine that the tests run on
+	}
 	for _, v := range e.Environment(s.server.URL) {
 		if v.Name == "IDENTITY_ENDPOINT" || v.Name == "IDENTITY_HEADER" {
 			t.Setenv(v.Name, v.Value) // the SDK reads them itself

@@ -27,7 +27,12 @@ import (
 	"github.com/azptend/azptend/internal/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} { // which are read once in a process's life
+		os.Unsetenv(name)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const header = "the-platforms-header-secret"
 

@@ -8,12 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // the machine's may be another one
+	goleak.VerifyTestMain(m)
+}
 
 // unpackInto unpacks into a folder of its own inside dir, as an install does.
 func unpackInto(t testing.TB, dir string, archive []byte) (unpackResult, error) {

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "be" {
 		os.Exit(runHelper(os.Args[2], os.Args[3:]))
 	}
+	syscall.Umask(0o022) // the machine's may hide from other users what they run here
 	goleak.VerifyTestMain(m)
 }
 

@@ -34,6 +34,9 @@ func main() {
 
 // walk makes the machine, boots it, and lives in it until it is shut down.
 func walk(programs launch.Programs, page, base string) error {
+	if err := checkNeeds(); err != nil {
+		return err
+	}
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	work, err := os.MkdirTemp("", "azptend-vm-*")

@@ -65,6 +65,7 @@ func TestWorkloadIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Setenv("PATH", t.TempDir()) // where there is an az, KEDA asks it first, and takes no other identity when it fails
 	t.Setenv("AZURE_AUTHORITY_HOST", entra.URL)
 	t.Setenv("AZURE_TENANT_ID", operator.Tenant)
 	t.Setenv("AZURE_CLIENT_ID", operator.ClientID)

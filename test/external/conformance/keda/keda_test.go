@@ -27,8 +27,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer entra.Close()
-	os.Setenv("SSL_CERT_FILE", entra.CA) // both are read once in a process's life
+	os.Setenv("SSL_CERT_FILE", entra.CA) // these are read once in a process's life
 	os.Setenv("HTTPS_PROXY", entra.Proxy)
+	for _, name := range []string{"NO_PROXY", "no_proxy", "SSL_CERT_DIR"} { // the machine's, past what was just set
+		os.Unsetenv(name)
+	}
 	return emulated.Main(m)
 }
 

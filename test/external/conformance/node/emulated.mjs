@@ -63,7 +63,7 @@ class Emulator {
   async runAgent(name) {
     const dir = `${this.agentDir}-${this.agents.length}`;
     cpSync(this.agentDir, dir, { recursive: true });
-    const env = { ...process.env, ...this.env, AZP_AGENT_NAME: name, AZP_AGENT_DIR: dir, AZP_LOG_LEVEL: 'warn', AZP_ON_TERM: 'cancel' };
+    const env = { PATH: process.env.PATH, HOME: dir, ...this.env, AZP_AGENT_NAME: name, AZP_AGENT_DIR: dir, AZP_LOG_LEVEL: 'warn', AZP_ON_TERM: 'cancel' };
     this.agents.push(spawn(azptend, ['run'], { env, stdio: ['ignore', 'ignore', 'inherit'] }));
     await this.event((ev) => ev.type === 'session.created' && ev.agent === name);
   }

@@ -49,6 +49,12 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
+// environment is what a program gets: nothing of the machine's but its PATH, so that no setting, identity or proxy of who
+// runs the tests counts.
+func environment(home string, more ...string) []string {
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir()}, more...)
+}
+
 // Start starts one with these pools, which get the ids from 1 on; without any it has "Default".
 func Start(t testing.TB, pools ...string) *Emulator {
 	t.Helper()
@@ -61,6 +67,7 @@ func Start(t testing.TB, pools ...string) *Emulator {
 	c := exec.CommandContext(ctx, lab, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
 	c.SysProcAttr = outOfReach()
+	c.Env = environment(filepath.Dir(e.agentDir))
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -109,7 +116,7 @@ func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...
 		args = append(args, "--capability", c)
 	}
 	c := exec.Command(azptend, args...)
-	c.Env = append(os.Environ(), e.env...)
+	c.Env = environment(filepath.Dir(e.agentDir), e.env...)
 	if said, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("azptend placeholder: %v\n%s", err, said)
 	}
@@ -128,7 +135,7 @@ func (e *Emulator) RunAgent(t testing.TB, name string, settings ...string) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := exec.CommandContext(ctx, azptend, "run")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.Env = append(os.Environ(), e.env...)
+	c.Env = environment(dir, e.env...)
 	c.Env = append(c.Env, "AZP_AGENT_NAME="+name, "AZP_AGENT_DIR="+dir, "AZP_LOG_LEVEL=warn", "AZP_ON_TERM=cancel")
 	c.Env = append(c.Env, settings...)
 	c.Stderr = os.Stderr
