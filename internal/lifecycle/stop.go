@@ -7,7 +7,7 @@ import "time"
 func (t *transition) interrupt(cause End) {
 	t.drain.interruptCause, t.drain.mayBeCut = cause, t.hasJob() || cause == notSeen
 	t.interruptAndScan()
-	t.drain.killAt = earliest(t.now.Add(t.Budget.Stop), t.stopDeadline())
+	t.drain.killAt = earliest(t.now.Add(t.Budget.stopTime()), t.stopDeadline())
 	t.stopDraining()
 }
 
