@@ -204,7 +204,7 @@ func logPlan(s config.Settings, o supervisor.Options, log *slog.Logger) {
 	if budget.CancelsJobs() {
 		log.Warn("The grace period is too short to finish a job: on SIGTERM a running job is cancelled",
 			"grace", s.Grace.String(), "cancelled_after", budget.Drain.String(),
-			"hint", "raise the platform's grace period and AZP_GRACE_PERIOD: 8s of it are for cancelling a job, and 2s for removing the agent")
+			"hint", "raise the platform's grace period and AZP_GRACE_PERIOD: 9s of it are for cancelling a job, and the rest for removing the agent")
 	}
 	if accepts := s.Limits.Lifetime; accepts > 0 {
 		log.Info("The agent accepts jobs for a limited time", "accepts_for", accepts.String(),

@@ -14,26 +14,27 @@ type Budget struct {
 // The bounds of the parts. A removal takes a token and one request; with less than
 // two seconds, one slow answer would leave a ghost. A cancelled job's step gets 7.5 s
 // after SIGINT and 2.5 s after SIGTERM, and the worst case is 10 to 60 s
-// (agent-protocol.md 5.3). With less than eight seconds the step is killed before it
-// has cleaned up, and nobody reports the job's result.
+// (agent-protocol.md 5.3). A shell whose `sleep 1` keeps the output open takes 8.5 s.
+// With less than nine seconds the step is killed before it has cleaned up, and nobody
+// reports the job's result. Then Azure DevOps refuses to remove the agent, so a short
+// grace period leaves the removal only its last second.
 const (
-	minRemove, maxRemove = 2 * time.Second, 10 * time.Second
-	minStop, maxStop     = 8 * time.Second, 30 * time.Second
+	leastRemove, minRemove, maxRemove = time.Second, 2 * time.Second, 10 * time.Second
+	minStop, maxStop                  = 9 * time.Second, 30 * time.Second
 )
 
 // SplitGrace divides a grace period: 15 % to remove and 40 % to stop, within their
-// bounds, and the rest to drain. If the grace period is too short for all three,
-// Remove is filled first, because a ghost stays in the pool and a cancelled job can
-// run again. Stop is filled next, and Drain is zero.
+// bounds, and the rest to drain. If the grace period is too short for all three, one
+// second is for the removal. Stop is filled next, then Remove, and Drain is zero.
 func SplitGrace(grace time.Duration) Budget {
-	remove := min(max(grace/20*3, minRemove), maxRemove, grace) // divide first: the product could overflow
-	stop := min(max(grace/5*2, minStop), maxStop, grace-remove)
+	stop := min(max(grace/5*2, minStop), maxStop, max(grace-leastRemove, 0))
+	remove := min(max(grace/20*3, minRemove), maxRemove, grace-stop) // divide first: the product could overflow
 	return Budget{Drain: grace - remove - stop, Stop: stop, Remove: remove}
 }
 
-// CancelsJobs says that SIGTERM cancels nearly every job: less than 2 s of the grace
-// period are for draining, because it is shorter than 12 s.
-func (b Budget) CancelsJobs() bool { return b.Drain < 2*time.Second }
+// CancelsJobs says that SIGTERM cancels nearly every job: less than a second of the
+// grace period is for draining, because it is shorter than 12 s.
+func (b Budget) CancelsJobs() bool { return b.Drain < time.Second }
 
 // drainPartEnd is when the part for draining is spent; zero while there is no deadline.
 func (s State) drainPartEnd() time.Time { return s.sinceGraceStart(s.Budget.Drain) }

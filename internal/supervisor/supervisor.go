@@ -89,6 +89,7 @@ type Processes interface {
 // InitProcesses are the Processes of a proc.Init.
 type InitProcesses struct{ *proc.Init }
 
+// Start starts a process.
 func (p InitProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
 	c, err := p.Init.Start(ctx, s)
 	if err != nil {
@@ -97,6 +98,7 @@ func (p InitProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Proce
 	return c, nil
 }
 
+// Adopt takes over a process that another azptend started.
 func (p InitProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
 	f, err := p.Init.Adopt(pid, is)
 	if err != nil {
@@ -105,6 +107,7 @@ func (p InitProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Proce
 	return f, nil
 }
 
+// KillTrees kills processes that Adopt returned, their groups and descendants.
 func (p InitProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
 	var foreign []*proc.ForeignProcess
 	for _, one := range all {

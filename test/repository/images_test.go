@@ -35,6 +35,23 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// TestPagesWithoutBuildKit reads the parts of Dockerfiles that pages show.
+func TestPagesWithoutBuildKit(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("pages are %v, %v", pages, err)
+	}
+	for _, page := range append(pages, "../../README.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := buildKitCopy.FindString(string(b)); found != "" {
+			t.Errorf("%s: %q needs BuildKit, which az acr build does not have", page, found)
+		}
+	}
+}
+
 // TestImageRules shows that each rule finds a fault.
 func TestImageRules(t *testing.T) {
 	const good = `ARG DEBIAN=13
@@ -104,8 +121,9 @@ ENTRYPOINT ["azptend", "run"]
 }
 
 var (
-	secretName = regexp.MustCompile(`(?i)token|secret|password|_pat\b`)
-	unverified = regexp.MustCompile(`(curl|wget)\b[^&;]*\|`)
+	secretName   = regexp.MustCompile(`(?i)token|secret|password|_pat\b`)
+	unverified   = regexp.MustCompile(`(curl|wget)\b[^&;]*\|`)
+	buildKitCopy = regexp.MustCompile(`\bCOPY --.*--(chmod|link|parents|exclude)\b`)
 	// buildKit is what the classic builder refuses, which `az acr build` uses:
 	// directives, here-documents, the architecture that builds, and options.
 	buildKit = regexp.MustCompile(`(?im)^#\s*syntax\s*=.*|<<-?["']?[a-z]+|\$\{?(BUILD|TARGET)(PLATFORM|ARCH|OS)\b|^(COPY|ADD|RUN)\b.* --(chmod|link|parents|exclude|mount|network|security)\b`)

@@ -31,24 +31,40 @@ func images(s *server) []image {
 
 // builder is one way in which an engine builds.
 type builder struct {
-	name string
-	args []string
-	env  []string
+	name   string
+	suffix string // of its tags; scenes use images without one
+	args   []string
+	env    []string
 }
 
-// builders are the engine's ways, the one whose images the scenes use last.
+// tag is an image's name. Each builder has its own: an image that loses its tag to
+// another one is pruned, and then its layers are not in the cache of the next run.
+func (b builder) tag(name string) string {
+	switch {
+	case b.suffix == "":
+		return name
+	case strings.Contains(name, ":"):
+		return name + "-" + b.suffix
+	}
+	return name + ":" + b.suffix
+}
+
+// builders are the engine's ways.
 func (e *engine) builders() []builder {
 	if e.name == "podman" {
-		return []builder{{"podman", []string{"--format", "docker", "--pull=never", "--cgroup-parent", "/" + parent}, nil}}
+		return []builder{{"podman", "", []string{"--format", "docker", "--pull=never", "--cgroup-parent", "/" + parent}, nil}}
 	}
 	return []builder{
-		{"docker-classic", []string{"--cgroup-parent", parent}, []string{"DOCKER_BUILDKIT=0"}}, // as az acr build does
-		{"docker-buildkit", []string{"--progress=plain"}, []string{"DOCKER_BUILDKIT=1"}},
+		{"docker-classic", "classic", []string{"--cgroup-parent", parent}, []string{"DOCKER_BUILDKIT=0"}}, // as az acr build does
+		{"docker-buildkit", "", []string{"--progress=plain"}, []string{"DOCKER_BUILDKIT=1"}},
 	}
 }
 
 // buildImages builds all images in each of the engine's ways, and checks them.
-func buildImages(ctx context.Context, o options, s *server, e *engine) error {
+func buildImages(ctx context.Context, o options, s *server, e *engine, bases []base) error {
+	if err := step("base images in "+e.name, func() error { return e.importBases(ctx, bases) }); err != nil {
+		return err
+	}
 	context, err := os.MkdirTemp(o.cache, "context-*") // nothing is copied from it
 	if err != nil {
 		return err
@@ -74,7 +90,7 @@ func buildImages(ctx context.Context, o options, s *server, e *engine) error {
 
 // build builds one image.
 func (e *engine) build(ctx context.Context, o options, s *server, b builder, i image, context string, more ...string) error {
-	args := append([]string{"build", "-t", i.name, "-f", filepath.Join(o.images, i.dockerfile), "--network", "host"}, b.args...)
+	args := append([]string{"build", "-t", b.tag(i.name), "-f", filepath.Join(o.images, i.dockerfile), "--network", "host"}, b.args...)
 	for _, host := range hosts {
 		args = append(args, "--add-host", host+":"+address)
 	}
@@ -103,7 +119,7 @@ func (e *engine) build(ctx context.Context, o options, s *server, b builder, i i
 // checkImages checks what a build alone can show.
 func (e *engine) checkImages(ctx context.Context, b builder) error {
 	for image, release := range map[string]string{"agent:13": "13", "agent:12": "12"} {
-		health, err := e.do(ctx, "image", "inspect", "-f", "{{json .}}", image)
+		health, err := e.do(ctx, "image", "inspect", "-f", "{{json .}}", b.tag(image))
 		if err != nil {
 			return err
 		}
@@ -111,13 +127,13 @@ func (e *engine) checkImages(ctx context.Context, b builder) error {
 			return fmt.Errorf("%s has no HEALTHCHECK or another user: %s", image, health)
 		}
 		const look = `. /etc/os-release; echo "$VERSION_ID $(stat -c '%a %U:%G' /usr/local/bin/azptend) $(id -u):$(id -g)"; ls /usr/lib/*/libicuuc.so.* >/dev/null`
-		out, err := e.do(ctx, "run", "--rm", "--network", "host", "--entrypoint", "sh", image, "-c", look)
+		out, err := e.do(ctx, "run", "--rm", "--network", "host", "--entrypoint", "sh", b.tag(image), "-c", look)
 		if want := release + " 711 root:root 10001:10001"; err != nil || out != want {
 			return fmt.Errorf("%s: %q, not %q, %v", image, out, want, err)
 		}
 	}
 	for _, image := range []string{"azptend-keep", "azptend"} {
-		if out, err := e.do(ctx, "run", "--rm", "--network", "host", image, "version"); err != nil || !strings.Contains(out, "azptend") {
+		if out, err := e.do(ctx, "run", "--rm", "--network", "host", b.tag(image), "version"); err != nil || !strings.Contains(out, "azptend") {
 			return fmt.Errorf("%s: %q, %v", image, out, err)
 		}
 	}
@@ -132,16 +148,16 @@ func (e *engine) copyFrom(ctx context.Context, b builder) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	file := "FROM debian:13-slim\nCOPY --from=azptend /azptend /usr/local/bin/azptend\nRUN stat -c '%a %U:%G' /usr/local/bin/azptend > /mode\nUSER 10001\n"
+	file := "FROM debian:13-slim\nCOPY --from=" + b.tag("azptend") + " /azptend /usr/local/bin/azptend\nRUN stat -c '%a %U:%G' /usr/local/bin/azptend > /mode\nUSER 10001\n"
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(file), 0o644); err != nil {
 		return err
 	}
-	c := e.command(ctx, append(append([]string{"build", "-t", "copied", "--network", "host"}, b.args...), dir)...)
+	c := e.command(ctx, append(append([]string{"build", "-t", b.tag("copied"), "--network", "host"}, b.args...), dir)...)
 	c.Env = append(c.Env, b.env...)
 	if _, err := output(c); err != nil {
 		return err
 	}
-	out, err := e.do(ctx, "run", "--rm", "--network", "host", "copied", "sh", "-c", "cat /mode; azptend version")
+	out, err := e.do(ctx, "run", "--rm", "--network", "host", b.tag("copied"), "sh", "-c", "cat /mode; azptend version")
 	if err != nil || !strings.HasPrefix(out, "711 root:root\nazptend") {
 		return fmt.Errorf("COPY --from=azptend: %q, %v", out, err)
 	}

@@ -148,25 +148,39 @@ func removeRunDir() error {
 }
 
 // removeCgroups removes what the engines leave of the containers' cgroups, in each
-// hierarchy: directories without processes.
+// hierarchy. A process that was killed keeps its cgroup until it is reaped.
 func removeCgroups() error {
-	tops, err := filepath.Glob("/sys/fs/cgroup/*/" + parent)
-	if err != nil {
-		return err
-	}
-	for _, top := range append(tops, "/sys/fs/cgroup/"+parent) {
-		var dirs []string
-		_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append([]string{path}, dirs...)
-			}
-			return nil
-		})
-		for _, dir := range dirs {
-			_ = os.Remove(dir) // busy: a process is still ending
+	for range 100 {
+		tops, err := filepath.Glob("/sys/fs/cgroup/*/" + parent)
+		if err != nil {
+			return err
 		}
+		if _, err := os.Stat("/sys/fs/cgroup/" + parent); err == nil { // of version 2
+			tops = append(tops, "/sys/fs/cgroup/"+parent)
+		}
+		if len(tops) == 0 {
+			return nil
+		}
+		for _, top := range tops {
+			removeCgroup(top)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	return nil
+	return fmt.Errorf("cannot remove the cgroup %s: processes are left in it", parent)
+}
+
+// removeCgroup removes a cgroup and those below it, unless they have processes.
+func removeCgroup(top string) {
+	var dirs []string
+	_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append([]string{path}, dirs...) // the deepest first
+		}
+		return nil
+	})
+	for _, dir := range dirs {
+		_ = os.Remove(dir)
+	}
 }
 
 // containerOptions are those of every container.

@@ -101,10 +101,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	for _, e := range engines {
-		if err := step("base images in "+e.name, func() error { return e.importBases(ctx, bases) }); err != nil {
-			return err
-		}
-		if err := buildImages(ctx, o, s, e); err != nil {
+		if err := buildImages(ctx, o, s, e, bases); err != nil {
 			return err
 		}
 	}

@@ -161,12 +161,13 @@ func memoryLimit(ctx context.Context, s *stage) error {
 }
 
 // pidsLimit runs a job that starts more processes than the container may have.
-// azptend works on after it.
+// azptend works on after it. The job ends its processes itself, which Microsoft's
+// agent would do: the fake one leaves them to the end of the container.
 func pidsLimit(ctx context.Context, s *stage) error {
 	if err := s.start(ctx, "few", append([]string{"--pids-limit", "100"}, long...)); err != nil {
 		return err
 	}
-	job, err := s.begin(ctx, "for i in $(seq 200); do sleep 1000 & done; echo all began")
+	job, err := s.begin(ctx, "trap 'kill $pids' EXIT; for i in {1..200}; do sleep 1000 & pids=\"$pids $!\"; done; echo all began")
 	if err != nil {
 		return err
 	}

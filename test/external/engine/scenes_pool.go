@@ -53,23 +53,11 @@ services:
 
 // compose scales a service up, down in the middle of jobs, and takes it down.
 func compose(ctx context.Context, s *stage) error {
-	var file strings.Builder
-	file.WriteString(composeFile)
-	for _, v := range append(s.Environment(s.base), emulator.EnvVar{Name: "AZP_GRACE_PERIOD", Value: "60"}, emulator.EnvVar{Name: "AZP_AGENT_NAME_PREFIX", Value: "composed"}) {
-		fmt.Fprintf(&file, "      %s: %q\n", v.Name, v.Value)
-	}
-	path := filepath.Join(s.dir, "docker-compose.yml")
-	if err := os.WriteFile(path, []byte(file.String()), 0o644); err != nil {
+	project, err := s.composeProject()
+	if err != nil {
 		return err
 	}
-	project := func(args ...string) error {
-		c := system(ctx, "docker-compose", append([]string{"-p", "scene", "-f", path}, args...)...)
-		c.Env = append(c.Env, s.env...)
-		_, err := output(c)
-		return err
-	}
-	s.containers = []string{"scene_agent_1", "scene_agent_2", "scene_agent_3"}
-	if err := project("up", "-d", "--scale", "agent=3"); err != nil {
+	if err := project(ctx, "up", "-d", "--scale", "agent=3"); err != nil {
 		return err
 	}
 	for range 3 {
@@ -85,14 +73,14 @@ func compose(ctx context.Context, s *stage) error {
 		}
 		jobs = append(jobs, job)
 	}
-	if err := errors.Join(s.agents(3), project("up", "-d", "--scale", "agent=1"), s.agents(1)); err != nil {
+	if err := errors.Join(s.agents(3), project(ctx, "up", "-d", "--scale", "agent=1"), s.agents(1)); err != nil {
 		return err
 	}
 	last, err := s.begin(ctx, "sleep 3")
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(project("down"), s.agents(0)); err != nil {
+	if err := errors.Join(project(ctx, "down"), s.agents(0)); err != nil {
 		return err
 	}
 	var errs []error
@@ -101,4 +89,23 @@ func compose(ctx context.Context, s *stage) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// composeProject writes the file, and returns what runs a command on it.
+func (s *stage) composeProject() (func(ctx context.Context, args ...string) error, error) {
+	var file strings.Builder
+	file.WriteString(composeFile)
+	settings := append(s.Environment(s.base), emulator.EnvVar{Name: "AZP_GRACE_PERIOD", Value: "60"},
+		emulator.EnvVar{Name: "AZP_AGENT_NAME_PREFIX", Value: "composed"})
+	for _, v := range settings {
+		fmt.Fprintf(&file, "      %s: %q\n", v.Name, v.Value)
+	}
+	path := filepath.Join(s.dir, "docker-compose.yml")
+	s.containers = []string{"scene_agent_1", "scene_agent_2", "scene_agent_3"}
+	return func(ctx context.Context, args ...string) error {
+		c := system(ctx, "docker-compose", append([]string{"-p", "scene", "-f", path}, args...)...)
+		c.Env = append(c.Env, s.env...)
+		_, err := output(c)
+		return err
+	}, os.WriteFile(path, []byte(file.String()), 0o644)
 }
