@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	"github.com/azptend/azptend/internal/fakeagent"
 )
@@ -56,7 +57,10 @@ func BuildPrograms(module, dir string) (Programs, error) {
 
 // WithPrograms builds both programs of a module into a new directory, which other users can
 // read, calls run, and removes the directory. It returns the exit code for a TestMain.
+// The umask is the usual one from here on: the machine's may hide from other users what
+// they are to run and read.
 func WithPrograms(module string, run func(Programs) int) int {
+	syscall.Umask(0o022)
 	dir, err := os.MkdirTemp("", "azptend-test-*")
 	if err == nil {
 		defer os.RemoveAll(dir)
