@@ -26,6 +26,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
+// With it, light.png is the picture docs/images/keep.png.
 var screenshots = flag.String("screenshots", "", "folder to put screenshots into")
 
 // window is a browser's tab that has the page.
