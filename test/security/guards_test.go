@@ -42,9 +42,9 @@ func guardFaults() []fault.Fault {
 // all connections send.
 const acceptEverybody = `
 func (p *NotificationPort) acceptEverybody(ctx context.Context) (net.Conn, error) {
-	stop := context.AfterFunc(ctx, func() { _ = p.listener.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = p.TCPListener.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	first, err := p.listener.Accept()
+	first, err := p.TCPListener.Accept()
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (p *NotificationPort) acceptEverybody(ctx context.Context) (net.Conn, error
 	go pass(first)
 	go func() {
 		for {
-			next, err := p.listener.Accept()
+			next, err := p.TCPListener.Accept()
 			if err != nil {
 				return
 			}
