@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -38,7 +39,7 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
 	s = s.WithFileToken()
-	s.Identity.Dials = p.dials()
+	s.Identity.MaxUnreachable = p.maxUnreachable()
 	p.remember(s)
 	redactor := p.redactor
 	redactor.Add(s.Secrets()...)
@@ -64,7 +65,7 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	case ctx.Err() != nil:
 		return exitcode.With(exitcode.Interrupted, fmt.Errorf("cannot finish the checks: interrupted"))
 	case err != nil || out.Err() != nil:
-		return exitcode.With(exitcode.Internal, out.Err())
+		return exitcode.With(exitcode.Internal, errors.Join(err, out.Err()))
 	}
-	return exitcode.With(report.Code(), nil)
+	return exitcode.Silent(report.Code())
 }

@@ -73,7 +73,7 @@ func drain(ctx context.Context, c control.Client, o drainOptions, w io.Writer) e
 	}
 	fmt.Fprintln(w, term.Safe(fmt.Sprintf("Gone: %s (registration: %s, exit code %d)", s.End.Why, s.Registration, s.End.Code)))
 	if s.End.Code != 0 {
-		return exitcode.With(s.End.Code, nil)
+		return exitcode.Silent(s.End.Code)
 	}
 	return nil
 }

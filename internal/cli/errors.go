@@ -66,14 +66,17 @@ func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secr
 // remark prints what a person may want to know besides the result of a command. For a
 // program it is a line of the log.
 func (p Process) remark(level slog.Level, what, hint string) {
-	switch {
-	case p.logsJSON() && hint != "":
-		newLog(p.redactor.Writer(p.errors), *p.settings).Log(context.Background(), level, what, "hint", hint)
+	if p.logsJSON() {
+		s := *p.settings
+		s.LogLevel = min(s.LogLevel, level) // it is printed at each level of the log, as text is
+		log := newLog(p.redactor.Writer(p.errors), s)
+		if hint != "" {
+			log = log.With("hint", hint)
+		}
+		log.Log(context.Background(), level, what)
 		return
-	case p.logsJSON():
-		newLog(p.redactor.Writer(p.errors), *p.settings).Log(context.Background(), level, what)
-		return
-	case level == slog.LevelWarn:
+	}
+	if level == slog.LevelWarn {
 		what = "azptend: warning: " + what
 	}
 	fmt.Fprintln(p.Stderr, term.SafeLines(what))

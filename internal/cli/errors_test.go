@@ -23,8 +23,8 @@ func TestComplain(t *testing.T) {
 		says []string
 	}{
 		{"nothing went wrong", nil, 0, nil},
-		{"an exit code whose words were said", exitcode.With(75, nil), 75, nil},
-		{"left on purpose", exitcode.With(0, nil), 0, nil},
+		{"an exit code whose words were said", exitcode.Silent(75), 75, nil},
+		{"left on purpose", exitcode.Silent(0), 0, nil},
 		{"an error nobody gave a code", errors.New("cannot do it: because"), 70, []string{"azptend: cannot do it: because\n"}},
 		{"one problem with the settings",
 			exitcode.With(64, &config.InvalidError{Problems: []config.Problem{{What: "AZP_URL (--url) is not set", Hint: "it looks like this"}}}),

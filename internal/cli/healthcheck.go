@@ -71,7 +71,7 @@ func healthcheck(ctx context.Context, c control.Client, o healthOptions, w io.Wr
 		fmt.Fprintln(w, term.Safe(line))
 	}
 	if !ok {
-		return exitcode.With(1, nil)
+		return exitcode.Silent(1)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
 	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
-		return exitcode.With(exitcode.Of(err), nil)
+		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil

@@ -35,7 +35,7 @@ type poolAction func(context.Context, *pool.Pool, config.Settings) error
 // withPool calls do with the pool in the settings, for a command that a person starts.
 func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
 	return withSettings(p, flags, poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-		s.Identity.Dials = p.dials()
+		s.Identity.MaxUnreachable = p.maxUnreachable()
 		tended, err := openPool(ctx, p, s, log, redactor, slog.LevelDebug)
 		if err != nil {
 			return err
@@ -61,12 +61,12 @@ func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, Dials: s.Identity.Dials, Log: log, Hint: p.hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, MaxUnreachable: s.Identity.MaxUnreachable, Log: log, Hint: p.hintFor})
 }
 
-// dials is how often a command that a person starts tries a host that it cannot reach: on
+// maxUnreachable is how often a command that a person starts tries a host that it cannot reach: on
 // a terminal, somebody waits for the error. 0 is no limit.
-func (p Process) dials() int {
+func (p Process) maxUnreachable() int {
 	if term.IsTerminal(p.Stderr) {
 		return 2
 	}

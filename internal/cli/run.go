@@ -123,24 +123,24 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	case err != nil:
 		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
-		return exitcode.With(exitcode.OfInstall(err), nil)
+		return exitcode.Silent(exitcode.OfInstall(err))
 	case asked != "" && len(supervisor.LeftAgents(r.ownDirs())) == 0:
 		logAskedToEnd(r.log, asked)
-		return exitcode.With(exitcode.OK, nil)
+		return exitcode.Silent(exitcode.OK)
 	}
 	// If a killed run left an agent, a run that was asked to end goes on: it removes that
 	// agent, registers none, and exits.
 	init, err := proc.NewInit()
 	if err != nil {
 		r.explain(err)
-		return exitcode.With(exitcode.Internal, nil)
+		return exitcode.Silent(exitcode.Internal)
 	}
 	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	end, err := r.superviseAgents(init, page, found.Platform, start)
 	if err != nil {
 		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
 		r.explain(err)
-		return exitcode.With(exitcode.OfStart(err), nil)
+		return exitcode.Silent(exitcode.OfStart(err))
 	}
 	return r.exit(end)
 }

@@ -49,7 +49,7 @@ The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 }
 
 func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, redactor *secret.Redactor) error {
-	s.Identity.Dials = p.dials()
+	s.Identity.MaxUnreachable = p.maxUnreachable()
 	_, client, err := newClient(s, log, redactor, slog.LevelDebug)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
@@ -83,7 +83,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	case out.Err() != nil:
 		return out.Err()
 	case len(report.Left) > 0 || len(report.Uncovered()) > 0:
-		return exitcode.With(exitUnexpected, nil)
+		return exitcode.Silent(exitUnexpected)
 	}
 	return nil
 }

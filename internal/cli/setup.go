@@ -86,7 +86,7 @@ func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log 
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	s.Identity.Dials = p.dials()
+	s.Identity.MaxUnreachable = p.maxUnreachable()
 	_, client, err := newClient(s, log, redactor, slog.LevelDebug)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)

@@ -62,7 +62,7 @@ func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() erro
 			log.Warn("A step of the start does not end: a file system does not respond",
 				"hint", "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
 			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
-			return exitcode.With(exitcode.OK, nil)
+			return exitcode.Silent(exitcode.OK)
 		}
 	}
 }
@@ -137,9 +137,9 @@ func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *se
 	if err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		if asked() {
-			return exitcode.With(exitcode.Interrupted, nil)
+			return exitcode.Silent(exitcode.Interrupted)
 		}
-		return exitcode.With(exitcode.Of(err), nil)
+		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID,
 		"pool", tended.Name, "pool_id", tended.ID, "lacked", strings.Join(done.Missing, ","), "disabled", done.Disabled)
@@ -242,7 +242,7 @@ func (r *agentRun) exit(end supervisor.End) error {
 			printFailure(r.Process, r.s, r.log, r.redactor, end.Err)
 		}
 	}
-	return exitcode.With(end.Code, nil)
+	return exitcode.Silent(end.Code)
 }
 
 // explain looks for the cause of an error, until a signal asks azptend to end, and prints it

@@ -28,7 +28,7 @@ func TestAStartThatHangs(t *testing.T) {
 					close(s.agentsRun)
 				}
 				time.Sleep(time.Hour)
-				return exitcode.With(exitcode.TryAgain, nil)
+				return exitcode.Silent(exitcode.TryAgain)
 			})
 			want := exitcode.OK
 			if begins {

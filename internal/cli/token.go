@@ -63,7 +63,7 @@ func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) 
 	log, redactor := openLog(p, s)
 	web := newWebClient(s)
 	o := s.Identity.Options
-	o.Dials, o.EntraClient, o.Log, o.Redactor = p.dials(), web, log, redactor
+	o.MaxUnreachable, o.EntraClient, o.Log, o.Redactor = p.maxUnreachable(), web, log, redactor
 	who, err := identity.New(o)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)

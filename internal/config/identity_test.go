@@ -177,8 +177,8 @@ func TestPreferAzureCLI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Identity.Dials = 2
-		if s.PreferAzureCLI(); s.Identity.Dials != 2 || s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.Application.TenantID != s.Application.TenantID {
+		s.Identity.MaxUnreachable = 2
+		if s.PreferAzureCLI(); s.Identity.MaxUnreachable != 2 || s.Identity.Source != c.want || s.Identity.Source == identity.AzureCLI && s.Identity.Application.TenantID != s.Application.TenantID {
 			t.Errorf("%v: %+v", c.environ, s.Identity)
 		}
 	}
@@ -187,7 +187,7 @@ func TestPreferAzureCLI(t *testing.T) {
 // TestIdentityOptions: some settings set each field of identity.Options, unless the command
 // that uses the identity does.
 func TestIdentityOptions(t *testing.T) {
-	set := map[string]bool{"EndpointClient": true, "EntraClient": true, "StartupTimeout": true, "Dials": true, "Log": true, "Redactor": true}
+	set := map[string]bool{"EndpointClient": true, "EntraClient": true, "StartupTimeout": true, "MaxUnreachable": true, "Log": true, "Redactor": true}
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)

@@ -153,7 +153,9 @@ func (e *Emulator) reportUpdate(c *request) (any, error) {
 		return nil, errBadRequest("Value cannot be null. Parameter name: currentState")
 	}
 	if a.update != nil {
-		a.update.state = state
+		changed := *a.update // a stale answer keeps the one of its time
+		changed.state = state
+		a.update = &changed
 		e.dirty = true
 	}
 	return e.agentJSON(c.base, a, include{}), nil

@@ -29,9 +29,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// With adds an exit code to an error. An error that it makes of nil is not printed, because
-// its reason was printed or logged already.
+// With adds an exit code to an error.
 func With(code int, err error) error { return &Error{code, err} }
+
+// Silent ends a command with this code. Nothing is printed, because the reason was printed
+// or logged already.
+func Silent(code int) error { return &Error{Code: code} }
 
 // Of is the exit code of a command that failed with err.
 func Of(err error) int {

@@ -60,11 +60,11 @@ func (e *EndpointError) Permanent() bool {
 // for an endpoint that is still starting, and does not let an answer without a
 // token pass as a success.
 type endpoint struct {
-	http     *http.Client
-	host     Host
-	deadline time.Time // what may pass is waited for until then
-	dials    int       // tries of an endpoint that cannot be reached; 0: no limit
-	log      *slog.Logger
+	http           *http.Client
+	host           Host
+	deadline       time.Time // what may pass is waited for until then
+	maxUnreachable int       // tries of an endpoint that cannot be reached; 0: no limit
+	log            *slog.Logger
 }
 
 // requestError is where a transport leaves what went wrong with a request, for the caller
@@ -97,7 +97,7 @@ const (
 func (e *endpoint) Do(r *http.Request) (resp *http.Response, err error) {
 	logged := ""
 	policy := retry.Policy{
-		First: minPause, Max: maxPause, Budget: time.Until(e.deadline), Dials: e.dials,
+		First: minPause, Max: maxPause, Budget: time.Until(e.deadline), MaxUnreachable: e.maxUnreachable,
 		AtLeast: func(error) time.Duration {
 			if resp != nil {
 				return minStatusPause

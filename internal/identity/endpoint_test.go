@@ -440,7 +440,7 @@ func TestAnEndpointThatNeverStarts(t *testing.T) {
 	}
 
 	// Somebody who waits at a terminal gets the error after one retry.
-	who = newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Hour, Dials: 2})
+	who = newIdentity(t, identity.Options{Managed: identity.ManagedID{ObjectID: anObject()}, StartupTimeout: time.Hour, MaxUnreachable: 2})
 	if _, err := who.Authorization(t.Context(), secret.Text{}); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("error is %v", err)
 	}

@@ -51,7 +51,7 @@ type Options struct {
 	EndpointClient *http.Client  // for identity endpoints; nil: one without a proxy
 	EntraClient    *http.Client  // for Entra ID, which is on the internet
 	StartupTimeout time.Duration // how long an endpoint may take to appear after the start; 0: as long as the host needs
-	Dials          int           // how often an endpoint that cannot be reached is tried within that time; 0: no limit
+	MaxUnreachable int           // how often an endpoint that cannot be reached is tried within that time; 0: no limit
 	Log            *slog.Logger
 	Redactor       *secret.Redactor // gets every token, so that no log line holds one
 }

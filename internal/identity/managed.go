@@ -88,7 +88,7 @@ func newManaged(o Options) (tokenSource, error) {
 		web = httpclient.ForIdentity()
 	}
 	client := policy.ClientOptions{
-		Transport: &endpoint{http: web, host: o.Host, deadline: time.Now().Add(timeout), dials: o.Dials, log: o.Log},
+		Transport: &endpoint{http: web, host: o.Host, deadline: time.Now().Add(timeout), maxUnreachable: o.MaxUnreachable, log: o.Log},
 		Retry: policy.RetryOptions{
 			// By itself the SDK would retry for 9 to 98 s (reference/identity.md 2), longer
 			// than the caller may wait, and end each try after a minute, while endpoint may

@@ -53,16 +53,15 @@ func (s State) lastDrainMoment() time.Time {
 // after SIGINT, and up to a second more.
 const cancelTime = 9 * time.Second
 
-// stopTime is when a listener is killed after its SIGINT. If the part for stopping is
-// shorter than cancelTime, half of the removal's part is added: Azure DevOps refuses to
-// remove the agent while its job runs.
-func (b Budget) stopTime() time.Duration {
+// killAfter is the time from SIGINT to SIGKILL: Stop, or up to cancelTime if half of
+// Remove suffices for that. Azure DevOps refuses to remove an agent while its job runs.
+func (b Budget) killAfter() time.Duration {
 	return max(b.Stop, min(b.Stop+b.Remove/2, cancelTime))
 }
 
 // stopDeadline is when the listener is killed.
 func (s State) stopDeadline() time.Time {
-	return s.sinceGraceStart(s.Budget.Drain + s.Budget.stopTime())
+	return s.sinceGraceStart(s.Budget.Drain + s.Budget.killAfter())
 }
 
 // exitDeadline is when azptend reports an agent that is left, and exits. A tenth of

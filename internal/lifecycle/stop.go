@@ -7,7 +7,7 @@ import "time"
 func (t *transition) interrupt(cause End) {
 	t.drain.interruptCause, t.drain.mayBeCut = cause, t.hasJob() || cause == notSeen
 	t.interruptAndScan()
-	t.drain.killAt = earliest(t.now.Add(t.Budget.stopTime()), t.stopDeadline())
+	t.drain.killAt = earliest(t.now.Add(t.Budget.killAfter()), t.stopDeadline())
 	t.stopDraining()
 }
 
@@ -105,5 +105,5 @@ func (t *transition) interruptAndScan() {
 }
 
 func (t *transition) idleStopDeadline() time.Time {
-	return earliest(t.now.Add(t.Budget.Stop), t.exitDeadline())
+	return earliest(t.now.Add(t.Budget.killAfter()), t.exitDeadline())
 }

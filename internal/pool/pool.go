@@ -44,11 +44,11 @@ type Options struct {
 	Server   Server
 	Pool     azdo.PoolRef
 	RetryFor time.Duration // how long a server that is away is tried again; 0: two minutes
-	// Dials is how often a server that cannot be reached is tried, while it has never
+	// MaxUnreachable is how often a server that cannot be reached is tried, while it has never
 	// answered: its address may be wrong. 0: RetryFor alone decides.
-	Dials int
-	Log   *slog.Logger
-	Hint  func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
+	MaxUnreachable int
+	Log            *slog.Logger
+	Hint           func(error) string // what to do about a failure, "" where nobody knows; nil: nobody does
 }
 
 // Pool is an agent pool that was found.
@@ -120,7 +120,7 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 		},
 	}
 	if !p.answered.Load() {
-		policy.Dials = p.o.Dials
+		policy.MaxUnreachable = p.o.MaxUnreachable
 	}
 	err := policy.Do(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -143,7 +143,7 @@ func (p *Pool) retry(ctx context.Context, f func(context.Context) error) error {
 // logRetry warns of the first failure only. The others are for debugging, and so is one
 // that ends the command at the next try.
 func (p *Pool) logRetry(err error, until time.Time, first bool) {
-	if !first || p.o.Dials > 0 && retry.IsUnreachable(err) && !p.answered.Load() {
+	if !first || p.o.MaxUnreachable > 0 && retry.IsUnreachable(err) && !p.answered.Load() {
 		p.o.Log.Debug("Azure DevOps request failed, retrying", "error", err)
 		return
 	}

@@ -271,16 +271,16 @@ func TestPatience(t *testing.T) {
 }
 
 // A server that has never answered may have a wrong address. One that has answered comes back.
-func TestDials(t *testing.T) {
+func TestMaxUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		away := slices.Repeat([]mishap{refused}, 5)
 		s.mishaps = away
-		if _, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, Dials: 2}); !errors.Is(err, syscall.ECONNREFUSED) || len(s.calls) != 2 {
+		if _, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, MaxUnreachable: 2}); !errors.Is(err, syscall.ECONNREFUSED) || len(s.calls) != 2 {
 			t.Errorf("never answered: %v after %d calls, want 2", err, len(s.calls))
 		}
 		s.mishaps, s.calls = append([]mishap{refused, fine}, away...), nil
-		p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, Dials: 2})
+		p, err := pool.Open(t.Context(), pool.Options{Server: s, Pool: azdo.PoolRef{Name: "default"}, MaxUnreachable: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

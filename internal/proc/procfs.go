@@ -29,7 +29,8 @@ func childrenOfThread(thread int) (pids []int) {
 }
 
 // processes reads the process table, without processes that end meanwhile. It fails if
-// there is no /proc (macOS), where the other functions of this file return nothing.
+// there is no /proc (macOS), or one of another kind (BSD), where the other functions of this
+// file return nothing.
 func processes() ([]process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -50,6 +51,9 @@ func processes() ([]process, error) {
 		if p, err := processOf(pid, buffer); err == nil {
 			table = append(table, p)
 		}
+	}
+	if len(table) == 0 { // this process at least is there
+		return nil, errors.New("cannot list processes: /proc is not Linux's")
 	}
 	return table, nil
 }

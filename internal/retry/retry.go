@@ -23,9 +23,9 @@ type Policy struct {
 	// the number of tries. Zero is no limit, but if both are zero, there is one try.
 	Budget time.Duration
 	Tries  int
-	// Dials limits the number of tries that do not reach their host. Zero is no limit. A
-	// try that waited for its host until it timed out is the last one.
-	Dials int
+	// MaxUnreachable limits the number of tries until one reaches its host. Zero is no
+	// limit. A connect timeout ends the retries at once.
+	MaxUnreachable int
 	// Retryable says whether to retry after an error. If it is nil, Do retries after every
 	// error.
 	Retryable func(error) bool
@@ -45,16 +45,19 @@ func (p Policy) Do(ctx context.Context, try func(context.Context) error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier = p.First, p.Max, 2
 	var last error
-	dials := 0
+	reached, unreachable := false, 0
 	_, _ = backoff.Retry(ctx, func() (none struct{}, err error) {
 		last = try(ctx)
 		if IsUnreachable(last) {
-			dials++
+			unreachable++
+		} else {
+			reached = true
 		}
+		limited := p.MaxUnreachable > 0 && !reached
 		switch {
 		case last == nil:
 			return none, nil
-		case p.Dials > 0 && IsUnreachable(last) && (dials >= p.Dials || isTimeout(last)),
+		case limited && (unreachable >= p.MaxUnreachable || isTimeout(last)),
 			p.Retryable != nil && !p.Retryable(last):
 			return none, backoff.Permanent(last)
 		}

@@ -50,9 +50,10 @@ func TestDo(t *testing.T) {
 		"no budget":     {retry.Policy{First: time.Second, Max: time.Second, Budget: -1}, forever, errTransient, 1, 0, 0},
 		"at least": {retry.Policy{First: time.Second, Max: time.Second, Tries: 3, AtLeast: func(error) time.Duration { return time.Minute }},
 			forever, errTransient, 3, 2 * time.Minute, 2 * time.Minute},
-		"dials":                 {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, Dials: 2}, []error{errTransient, errRefused, errTransient, errRefused, errRefused}, errRefused, 4, 3 * time.Second / 2, 9 * time.Second / 2},
-		"a dial that timed out": {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, Dials: 9}, []error{errUnanswered}, errUnanswered, 1, 0, 0},
-		"dials without a limit": {retry.Policy{First: time.Second, Max: time.Second, Tries: 5}, []error{errRefused, errUnanswered, errRefused}, nil, 4, 3 * time.Second / 2, 9 * time.Second / 2},
+		"unreachable":                 {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, MaxUnreachable: 2}, []error{errRefused, errRefused}, errRefused, 2, time.Second / 2, 3 * time.Second / 2},
+		"reached, then unreachable":   {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, MaxUnreachable: 2}, []error{errRefused, errTransient, errRefused, errUnanswered, errRefused}, nil, 6, 5 * time.Second / 2, 15 * time.Second / 2},
+		"a connect timeout":           {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Hour, MaxUnreachable: 9}, []error{errUnanswered}, errUnanswered, 1, 0, 0},
+		"unreachable without a limit": {retry.Policy{First: time.Second, Max: time.Second, Tries: 5}, []error{errRefused, errUnanswered, errRefused}, nil, 4, 3 * time.Second / 2, 9 * time.Second / 2},
 		"a pause that exceeds the budget": {retry.Policy{First: time.Second, Max: time.Second, Budget: time.Minute, AtLeast: func(error) time.Duration { return time.Hour }},
 			forever, errTransient, 1, 0, 0},
 	} {

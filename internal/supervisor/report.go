@@ -127,8 +127,8 @@ func (r *runner) report(before, after lifecycle.State, e lifecycle.Event, action
 	}
 }
 
-// isFinalError says that the run fails with this error, which is then reported once, with
-// the exit code.
+// isFinalError says that the run ends with this error. It is then reported at the end, and
+// not here.
 func isFinalError(err error, actions []lifecycle.Action) bool {
 	return err != nil && slices.ContainsFunc(actions, func(a lifecycle.Action) bool {
 		end, is := a.(lifecycle.Finish)
@@ -240,6 +240,9 @@ const reportLeftTimeout = time.Second
 // ReportLeftAgents logs the agents that killed runs left in these directories. It is for a
 // run that ends before it has looked for them.
 func ReportLeftAgents(dirs []agentdir.Dir, url string, log *slog.Logger) {
+	if len(dirs) == 0 {
+		return
+	}
 	ended := bounded.Within(reportLeftTimeout, func() {
 		for _, d := range LeftAgents(dirs) {
 			reportLeftAgent(d, url, log)
@@ -270,8 +273,8 @@ func reportLeftAgent(dir agentdir.Dir, url string, log *slog.Logger) {
 	})
 }
 
-// reportEnd logs the last line of a run. Its error is for who called Run to report. That
-// of several agents gets one error of them all, so each has its own in its line.
+// reportEnd logs the last line of a run. The caller of Run reports the error. With several
+// agents it gets only the worst one, so each agent's line has its own.
 func (r *runner) reportEnd(end End) {
 	level := slog.LevelInfo
 	if end.Code != 0 {
