@@ -122,9 +122,9 @@ func (c *Client) Authorize(ctx context.Context) error {
 }
 
 // do makes a request. After a 401 it asks for another token, because the cached one may have
-// expired or been revoked, and repeats the request once. It repeats it with the same token
-// if there is no other: a service in trouble sometimes answers with its sign-in page, and a
-// removal that fails leaves a ghost.
+// expired or been revoked, and repeats the request once. If there is no other token, the
+// same one is sent again: a service in trouble sometimes answers with its sign-in page, and
+// a removal that fails leaves a ghost.
 func (c *Client) do(ctx context.Context, r request) error {
 	authorization, err := c.auth.Authorization(ctx, secret.Text{})
 	if err != nil {

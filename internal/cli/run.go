@@ -81,7 +81,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	return start.watch(p, signals.Subscribe(watching), func() error { return runAgents(p, flags, signals, start) })
 }
 
-// runAgents is called by run in a goroutine, which start watches.
+// runAgents runs the agents. run calls it in a goroutine, and start watches that.
 func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *startWatch) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName)

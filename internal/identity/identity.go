@@ -150,8 +150,8 @@ func (i *Identity) Selector() string {
 	return "client id " + i.options.Application.ClientID
 }
 
-// Authorization returns an Authorization header's value. Rejected is a value that the
-// server has just rejected, of which another one is wanted; zero if there is none. Token
+// Authorization returns an Authorization header's value. If the server has just rejected
+// one, rejected is that value, and Authorization tries to get another; otherwise zero. Token
 // files are read again at each use. The other sources get past the SDK's cache. If a token
 // file holds no token, or the server rejects it, a named identity replaces it for good.
 // The result may be the rejected value: a PAT has no other.

@@ -35,6 +35,11 @@ func SplitGrace(grace time.Duration) Budget {
 // period are for draining, because it is shorter than 12 s.
 func (b Budget) CancelsJobs() bool { return b.Drain < 2*time.Second }
 
+// The deadlines of a grace period, in the order in which they come: drainPartEnd,
+// lastDrainMoment (later only while a job's report is awaited), stopDeadline, exitDeadline,
+// and State.Deadline, which is the end of the grace period. killAt is stopDeadline, or
+// earlier if the listener was interrupted earlier.
+
 // drainPartEnd is when the part for draining is spent; zero while there is no deadline.
 func (s State) drainPartEnd() time.Time { return s.sinceGraceStart(s.Budget.Drain) }
 

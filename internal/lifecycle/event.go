@@ -198,7 +198,7 @@ type DrainRequested struct {
 	event
 	Reason      string        // for the log
 	StartsGrace bool          // the grace period starts
-	CancelsJob  bool          // a running job is cancelled if Policy.CancelOnTerm is set; false for a scheduled event
+	CancelsJob  bool          // Policy.CancelOnTerm applies, and cancels the running job; false for a scheduled event
 	Grace       time.Duration // the length that the platform announced; 0: the policy's
 	At          time.Time     // when it was requested; zero: now
 }
