@@ -16,6 +16,7 @@ type entry struct {
 	name, content, link string
 	kind                byte // 0: a file, or a symbolic link where link is set
 	mode                int64
+	pax                 map[string]string
 }
 
 // pack makes a .tar.gz.
@@ -33,7 +34,7 @@ func write(to io.Writer, entries ...entry) bool {
 	z := gzip.NewWriter(to)
 	w := tar.NewWriter(z)
 	for _, e := range entries {
-		h := &tar.Header{Name: e.name, Mode: cmp.Or(e.mode, 0o644), Size: int64(len(e.content)), Typeflag: e.kind, Linkname: e.link, Uid: 1001, Gid: 1001}
+		h := &tar.Header{Name: e.name, Mode: cmp.Or(e.mode, 0o644), Size: int64(len(e.content)), Typeflag: e.kind, Linkname: e.link, Uid: 1001, Gid: 1001, PAXRecords: e.pax}
 		switch {
 		case e.kind != 0:
 		case e.link != "":

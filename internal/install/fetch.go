@@ -29,9 +29,16 @@ func (e *ChecksumError) Error() string {
 }
 
 // Hint says what to check.
-func (e *ChecksumError) Hint() string {
-	return "check the version and the platform, and whether a proxy answers instead of the server; nothing was installed"
-}
+func (e *ChecksumError) Hint() string { return wrongArchiveHint }
+
+const wrongArchiveHint = "check the version and the platform, and whether a proxy answers instead of the server; nothing was installed"
+
+// unverifiedError says that a download was stopped, because it cannot be an agent package.
+type unverifiedError struct{ error }
+
+func (e *unverifiedError) Unwrap() error { return e.error }
+
+func (e *unverifiedError) Hint() string { return wrongArchiveHint }
 
 // GetFunc requests an archive, from a byte on. It uses the proxy, and a token where one is
 // needed.
@@ -44,27 +51,26 @@ const (
 )
 
 // fetch downloads the package into part. It resumes what an earlier download left,
-// and a download that broke off.
+// and a download that broke off. It ends early if the part is rejected.
 func fetch(ctx context.Context, get GetFunc, p Package, part *download) error {
 	for try := 1; ; try++ {
-		before, _ := part.file.Seek(0, io.SeekEnd)
+		before := part.length()
 		err := fetchOnce(ctx, get, p, part)
-		after, _ := part.file.Seek(0, io.SeekEnd)
-		var final *permanentError
+		wrong := errors.As(err, new(*ChecksumError)) || errors.As(err, new(*contentError))
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.As(err, new(*ChecksumError)) && before > 0: // the beginning was of another file
+		case wrong && before > 0: // the beginning was of another file
 			try--
 			if err := part.restart(); err != nil {
 				return err
 			}
 			continue
-		case errors.As(err, new(*ChecksumError)), errors.As(err, &final), try == downloadTries:
+		case wrong, errors.As(err, new(*permanentError)), try == downloadTries:
 			return err
-		case after > before: // it made progress
+		case part.length() > before: // it made progress
 			try = 0
 		}
 		if err := retry.Sleep(ctx, retry.Between(downloadPause/2, downloadPause*3/2)); err != nil {
@@ -80,7 +86,7 @@ func (e *permanentError) Unwrap() error { return e.error }
 
 func fetchOnce(ctx context.Context, get GetFunc, p Package, part *download) error {
 	digest := sha256.New()
-	have, err := hashFile(ctx, part.file, digest)
+	have, err := part.hash(ctx, digest)
 	if err != nil {
 		return &permanentError{err}
 	}
@@ -128,9 +134,6 @@ func watchStall(ctx context.Context) (watched context.Context, alive func(), sto
 
 // receive appends the body to part, and verifies the package.
 func receive(resp *http.Response, p Package, part *download, have int64, digest hash.Hash, alive func()) error {
-	if _, err := part.file.Seek(have, io.SeekStart); err != nil {
-		return &permanentError{err}
-	}
 	total := int64(0)
 	if resp.ContentLength > 0 {
 		total = have + resp.ContentLength
@@ -140,6 +143,8 @@ func receive(resp *http.Response, p Package, part *download, have int64, digest 
 	_, err := io.CopyBuffer(io.MultiWriter(part, digest, counter), body, make([]byte, 1<<20))
 	var disk *os.PathError
 	switch {
+	case errors.As(err, new(*contentError)):
+		return err
 	case errors.As(err, &disk):
 		return &permanentError{fmt.Errorf("cannot save the download: %w", err)}
 	case err != nil:
@@ -161,12 +166,10 @@ func rangeStart(resp *http.Response) int64 {
 	return n
 }
 
-// hashFile adds a file to the digest, and returns its size.
-func hashFile(ctx context.Context, f *os.File, digest hash.Hash) (int64, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, err
-	}
-	return io.CopyBuffer(digest, contextReader{ctx, f}, make([]byte, 1<<20))
+// hashContent adds a file's content to the digest.
+func hashContent(ctx context.Context, file io.Reader, digest hash.Hash) error {
+	_, err := io.CopyBuffer(digest, contextReader{ctx, file}, make([]byte, 1<<20))
+	return err
 }
 
 // contextReader reads until a context ends. It also hides the file's WriteTo, which would
@@ -191,7 +194,7 @@ func FileSHA256(ctx context.Context, name string) (string, error) {
 	}
 	defer f.Close()
 	digest := sha256.New()
-	if _, err := hashFile(ctx, f, digest); err != nil {
+	if err := hashContent(ctx, f, digest); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil

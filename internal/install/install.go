@@ -64,7 +64,7 @@ type Result struct {
 	Files     int
 	Bytes     int64 // unpacked
 	Fetch     time.Duration
-	Unpack    time.Duration // how much longer than the fetch it took
+	Unpack    time.Duration // time from the end of the fetch to the end of unpacking
 }
 
 // stagingName is the directory in the agent's directory in which an install works.
@@ -103,9 +103,9 @@ func Install(ctx context.Context, o Options) (Result, error) {
 	return done, safefile.RemoveAll(s.dir)
 }
 
-// fetchAndUnpack unpacks the archive into the tree while it arrives, and ends well only if
-// the whole archive is the right one. A wrong one leaves nothing behind. What arrived of
-// one that broke off stays for the next install, and one that lacked space to be unpacked.
+// fetchAndUnpack unpacks the archive into the tree while it arrives. It returns nil only if
+// the checksum matches. It keeps the download for the next install if the download or the
+// disk failed, and removes everything otherwise.
 func (s staging) fetchAndUnpack(ctx context.Context, o Options) (Result, error) {
 	begun := time.Now()
 	part, err := s.openPart(partName(o.Package), o.OnProgress)
@@ -129,18 +129,20 @@ func (s staging) fetchAndUnpack(ctx context.Context, o Options) (Result, error) 
 	done.Fetch = time.Since(begun)
 	unpackErr := <-unpacked
 	done.Unpack = time.Since(begun) - done.Fetch
-	keepPart := err != nil && o.File == "" && !errors.As(err, new(*ChecksumError))
-	if err == nil && unpackErr != nil {
+	rejected := errors.As(err, new(*contentError))
+	if unpackErr != nil && (err == nil || rejected) {
 		err = fmt.Errorf("cannot unpack %s: %w", o.Package, unpackErr)
-		keepPart = ctx.Err() != nil || errors.Is(unpackErr, syscall.ENOSPC)
+	}
+	if rejected {
+		err = &unverifiedError{err}
 	}
 	switch {
 	case err == nil:
 		return done, nil
-	case keepPart:
-		return Result{}, errors.Join(err, s.agentDir.RemoveAll(s.path(treeName)))
+	case o.File != "", errors.As(err, new(*ChecksumError)), errors.As(err, new(*contentError)):
+		return Result{}, errors.Join(err, safefile.RemoveAll(s.dir))
 	}
-	return Result{}, errors.Join(err, safefile.RemoveAll(s.dir))
+	return Result{}, errors.Join(err, s.agentDir.RemoveAll(s.path(treeName)))
 }
 
 // staging is the directory in which an install works, on the same file system as the agent's
@@ -206,17 +208,7 @@ func (s staging) openPart(name string, report func(Progress)) (*download, error)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("it is not a regular file")}
-	}
-	if err == nil && info.Size() > maxArchive {
-		err = f.Truncate(0)
-	}
-	var part *download
-	if err == nil {
-		part, err = newDownload(f, report)
-	}
+	part, err := newDownload(f, report)
 	if err != nil {
 		f.Close()
 	}
@@ -239,7 +231,7 @@ func copyArchive(ctx context.Context, to *download, o Options) error {
 	}
 	to.arrived(n)
 	digest := sha256.New()
-	if _, err := hashFile(ctx, to.file, digest); err != nil {
+	if _, err := to.hash(ctx, digest); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(digest.Sum(nil)); got != o.Package.SHA256 {
@@ -251,11 +243,15 @@ func copyArchive(ctx context.Context, to *download, o Options) error {
 // treeName is where the archive is unpacked; formerName is where files go that it replaces.
 const treeName, formerName = "tree", "former"
 
-// unpack unpacks the archive while it arrives, again from its beginning if it begins again.
+// unpack unpacks the archive while it arrives, again from its beginning if it restarts. It
+// stops the download of what cannot be unpacked.
 func (s staging) unpack(ctx context.Context, archive *download) (unpackResult, error) {
 	for {
 		arriving := archive.follow()
 		sum, err := s.unpackTree(ctx, arriving)
+		if errors.As(err, new(*contentError)) {
+			arriving.reject(err)
+		}
 		if arriving.settled() {
 			return sum, err
 		}
@@ -265,7 +261,7 @@ func (s staging) unpack(ctx context.Context, archive *download) (unpackResult, e
 	}
 }
 
-func (s staging) unpackTree(ctx context.Context, archive io.Reader) (unpackResult, error) {
+func (s staging) unpackTree(ctx context.Context, archive io.ReadCloser) (unpackResult, error) {
 	if err := s.agentDir.Mkdir(s.path(treeName), 0o755); err != nil {
 		return unpackResult{}, err
 	}
@@ -278,10 +274,11 @@ func (s staging) unpackTree(ctx context.Context, archive io.Reader) (unpackResul
 	if err != nil {
 		return sum, err
 	}
-	if _, err := root.Stat(listenerPath); err != nil {
-		return sum, fmt.Errorf("it holds no %s, so it is not an agent package", listenerPath)
+	_, err = root.Stat(listenerPath)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		err = &contentError{fmt.Errorf("it holds no %s, so it is not an agent package", listenerPath)}
 	}
-	return sum, nil
+	return sum, err
 }
 
 // listenerPath is the program that shows that a directory holds an agent.

@@ -1,18 +1,13 @@
 package install
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -138,43 +133,64 @@ func TestStoppedHalfway(t *testing.T) {
 	}
 }
 
-// TestMoreThanAnAgentHas is refused before it is written: an archive is unpacked before it is verified.
-func TestMoreThanAnAgentHas(t *testing.T) {
-	most := limits{entries: 10, bytes: 1000, name: 100}
-	many := make([]entry, 11)
-	for i := range many {
-		many[i] = entry{name: fmt.Sprint("f", i), content: "x"}
+// TestInflatingStopsWhileItWaits for the network, so that a bad download is rejected at once.
+func TestInflatingStopsWhileItWaits(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "part"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, entries := range map[string][]entry{
-		"a large file":     {{name: "zeros", content: strings.Repeat("\x00", 1001)}},
-		"large together":   {{name: "a", content: strings.Repeat("a", 600)}, {name: "b", content: strings.Repeat("b", 600)}},
-		"many files":       many,
-		"many links":       append(many[:9:9], entry{name: "l1", link: "f1"}, entry{name: "l2", link: "f2"}),
-		"many folders":     {{name: "a/b/c/d/e/f/", kind: tar.TypeDir}, {name: "g/h/i/j/k/l/", kind: tar.TypeDir}},
-		"many in one path": {{name: "1/2/3/4/5/6/7/8/9/10/11/12/file", content: "x"}},
-		"a long name":      {{name: strings.Repeat("n", 101), content: "x"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			root, err := os.OpenRoot(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer root.Close()
-			if _, err := unpackWithin(t.Context(), bytes.NewReader(pack(t, entries...)), root, most); !errors.Is(err, errTooMuch) {
-				t.Errorf("error is %v", err)
-			}
-			size, count := int64(0), 0
-			err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-				if info, infoErr := d.Info(); infoErr == nil && info.Mode().IsRegular() {
-					size += info.Size()
-				}
-				count++
-				return err
-			})
-			if err != nil || size > most.bytes || count > most.entries+1 {
-				t.Errorf("%d bytes in %d entries, %v", size, count, err)
-			}
-		})
+	defer f.Close()
+	archive := largeArchive(t)
+	if _, err := f.Write(archive[:len(archive)/2]); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d, err := newDownload(f, func(Progress) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, stop, err := inflate(d.follow())
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		stop() // a deadlock if it waits
+	})
+}
+
+// TestARestartDuringARead makes what was read void.
+func TestARestartDuringARead(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "part"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d, err := newDownload(f, func(Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Write([]byte("one archive")); err != nil {
+		t.Fatal(err)
+	}
+	arriving := d.follow()
+	if size, end := arriving.wait(); size != 11 || end != nil {
+		t.Fatalf("%d bytes arrived, %v", size, end)
+	}
+	_, err = d.Write([]byte("more"))
+	if err = errors.Join(err, d.restart()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Write([]byte("the other archive")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := arriving.readArrived(make([]byte, 11)); n != 0 || !errors.Is(err, errRestarted) {
+		t.Errorf("it reads %d bytes, %v", n, err)
+	}
+	if arriving.settled() {
+		t.Error("what it read counts")
+	}
+	arriving.reject(errTooMuch)
+	if _, err := d.Write([]byte(" goes on")); err != nil {
+		t.Errorf("its rejection stops the other archive: %v", err)
 	}
 }

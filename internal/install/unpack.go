@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -24,23 +25,24 @@ type unpackResult struct {
 
 // unpack writes the archive's files below root, and nothing anywhere else. Owners
 // and times of the archive are not kept, nor set-user-id bits. Links are made
-// last, when nothing is written through them any more.
-func unpack(ctx context.Context, archive io.Reader, root *os.Root) (unpackResult, error) {
+// last, when nothing is written through them any more. It closes the archive.
+func unpack(ctx context.Context, archive io.ReadCloser, root *os.Root) (unpackResult, error) {
 	return unpackWithin(ctx, archive, root, agentLimits)
 }
 
 // limits bound what an archive may hold. It is unpacked before it is verified, so it may be
-// made to fill the disk.
+// made to fill the disk or the memory.
 type limits struct {
-	entries int // files and links, and for each folder the folders above it
-	bytes   int64
-	name    int // bytes of an entry's name
+	entries int   // files and links, and for each folder the folders above it
+	bytes   int64 // of files and headers
+	name    int   // bytes of an entry's name, and of a link's target
+	links   int   // bytes of all links' names and targets, which are held in memory
 }
 
 // agentLimits are far above Microsoft's packages, which have some 10,000 entries and 1 GB.
-var agentLimits = limits{entries: 200_000, bytes: 4 << 30, name: 4096}
+var agentLimits = limits{entries: 200_000, bytes: 4 << 30, name: 4096, links: 16 << 20}
 
-func unpackWithin(ctx context.Context, archive io.Reader, root *os.Root, most limits) (unpackResult, error) {
+func unpackWithin(ctx context.Context, archive io.ReadCloser, root *os.Root, most limits) (unpackResult, error) {
 	inflated, stop, err := inflate(archive)
 	if err != nil {
 		return unpackResult{}, err
@@ -58,7 +60,7 @@ func unpackWithin(ctx context.Context, archive io.Reader, root *os.Root, most li
 			break
 		}
 		if err != nil {
-			return u.sum, fmt.Errorf("the archive cannot be read: %w", err)
+			return u.sum, readError(err)
 		}
 		if err := u.addEntry(h, entries); err != nil {
 			return u.sum, fmt.Errorf("entry %.200q: %w", h.Name, err)
@@ -73,39 +75,68 @@ type unpacker struct {
 	madeFolders map[string]bool // the folders that are there
 	folderPath  string          // the folder of the last file, whose neighbours come next
 	folder      *os.Root        // it; nil before the first
-	links       []tar.Header
+	links       []archiveLink
 	sum         unpackResult
 	left        limits // what more may come
 	buffer      []byte
 }
 
+// contentError says that an archive's content is at fault: unpacking it again does not help,
+// unlike after a failure of the disk.
+type contentError struct{ error }
+
+func (e *contentError) Unwrap() error { return e.error }
+
 var (
-	errOutsideFolder = errors.New("it leads out of the directory")
-	errEntryType     = errors.New("it is neither a file, a directory nor a link")
-	errTooMuch       = errors.New("the archive holds more than an agent package can hold")
+	errOutsideFolder = &contentError{errors.New("it leads out of the directory")}
+	errEntryType     = &contentError{errors.New("it is neither a file, a directory nor a link")}
+	errTooMuch       = &contentError{errors.New("the archive holds more than an agent package can hold")}
 )
 
+// readError is a failure to read the archive: of its content, or of the disk that it is on.
+func readError(err error) error {
+	read := fmt.Errorf("the archive cannot be read: %w", err)
+	if errors.As(err, new(*os.PathError)) {
+		return read
+	}
+	return &contentError{read}
+}
+
 func (u *unpacker) addEntry(h *tar.Header, content io.Reader) error {
-	if u.left.entries--; u.left.entries < 0 || len(h.Name) > u.left.name {
+	u.left.entries--
+	u.left.bytes -= headerSize(h)
+	if u.left.entries < 0 || u.left.bytes < 0 || max(len(h.Name), len(h.Linkname)) > u.left.name {
 		return errTooMuch
 	}
 	name, err := localPath(h.Name)
 	if err != nil {
 		return err
 	}
+	name = strings.Clone(name) // it may be a part of a header of 1 MiB, which it would hold in memory
 	switch h.Typeflag {
 	case tar.TypeDir:
 		return u.addFolder(name)
 	case tar.TypeReg:
 		return u.addFile(name, h, content)
 	case tar.TypeSymlink, tar.TypeLink:
-		h.Name = name
-		u.links = append(u.links, *h)
+		if u.left.links -= len(name) + len(h.Linkname); u.left.links < 0 {
+			return errTooMuch
+		}
+		u.links = append(u.links, archiveLink{name, strings.Clone(h.Linkname), h.Typeflag == tar.TypeLink})
 		return nil
 	case tar.TypeXGlobalHeader:
 		return nil
 	}
 	return errEntryType
+}
+
+// headerSize is what a header adds to the content.
+func headerSize(h *tar.Header) int64 {
+	size := len(h.Name) + len(h.Linkname)
+	for key, value := range h.PAXRecords {
+		size += len(key) + len(value)
+	}
+	return int64(size)
 }
 
 // localPath is an archive's name as a path below its folder.
@@ -152,7 +183,7 @@ func (u *unpacker) addFile(name string, h *tar.Header, content io.Reader) error 
 	if err != nil {
 		return err
 	}
-	n, err := io.CopyBuffer(onlyWriter{f}, content, u.buffer)
+	n, err := io.CopyBuffer(onlyWriter{f}, contentReader{content}, u.buffer)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
@@ -185,55 +216,89 @@ func (u *unpacker) closeFolder() {
 // onlyWriter hides the file's ReadFrom, which would bring a buffer of its own.
 type onlyWriter struct{ io.Writer }
 
+// contentReader reads a file in the archive. Its errors are not those of the file that is written.
+type contentReader struct{ io.Reader }
+
+func (c contentReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = readError(err)
+	}
+	return n, err
+}
+
+// archiveLink is a link to make when all files are there.
+type archiveLink struct {
+	name, target string
+	hard         bool
+}
+
 // makeLinks makes the links, and then looks where each of them leads: a link may
 // go through others, and only the file system knows where that ends.
 func (u *unpacker) makeLinks() error {
-	for _, h := range u.links {
-		if err := u.makeLink(h); err != nil {
-			return fmt.Errorf("link %.200q to %.200q: %w", h.Name, h.Linkname, err)
+	for _, l := range u.links {
+		if err := u.makeLink(l); err != nil {
+			return fmt.Errorf("link %.200q to %.200q: %w", l.name, l.target, err)
 		}
 	}
-	for _, h := range u.links {
-		if _, err := u.root.Stat(h.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("link %.200q to %.200q: %w", h.Name, h.Linkname, errOutsideFolder)
+	for _, l := range u.links {
+		_, err := u.root.Stat(l.name)
+		var number syscall.Errno
+		switch {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+			continue
+		case !errors.As(err, &number) || number == syscall.ELOOP: // the others are the disk's
+			err = errOutsideFolder
 		}
+		return fmt.Errorf("link %.200q to %.200q: %w", l.name, l.target, err)
 	}
 	return nil
 }
 
-func (u *unpacker) makeLink(h tar.Header) error {
-	if err := u.addFolder(path.Dir(h.Name)); err != nil {
+func (u *unpacker) makeLink(l archiveLink) error {
+	if err := u.addFolder(path.Dir(l.name)); err != nil {
 		return err
 	}
-	if h.Typeflag == tar.TypeLink {
-		target, err := localPath(h.Linkname)
+	if l.hard {
+		target, err := localPath(l.target)
 		if err != nil {
 			return err
 		}
-		return u.root.Link(target, h.Name)
+		return withoutTarget(u.root.Link(target, l.name))
 	}
-	if path.IsAbs(h.Linkname) || !fs.ValidPath(path.Join(path.Dir(h.Name), h.Linkname)) {
+	if path.IsAbs(l.target) || !fs.ValidPath(path.Join(path.Dir(l.name), l.target)) {
 		return errOutsideFolder
 	}
-	return u.root.Symlink(h.Linkname, h.Name)
+	return withoutTarget(u.root.Symlink(l.target, l.name))
+}
+
+// withoutTarget is an error without the link's target, which can be long. It is still an
+// error of the file system.
+func withoutTarget(err error) error {
+	var failed *os.LinkError
+	if errors.As(err, &failed) {
+		return &os.PathError{Op: failed.Op, Path: fmt.Sprintf("%.200s", failed.New), Err: failed.Err}
+	}
+	return err
 }
 
 // The number and size of the chunks that are inflated ahead of what is being written.
 const maxChunks, chunkSize = 8, 1 << 20
 
 // inflate gunzips in a goroutine, so that one core inflates while another writes files.
-// Stop ends it, and waits until it has ended.
-func inflate(archive io.Reader) (r io.Reader, stop func(), err error) {
+// stop ends it, and waits until it has ended: closing the archive ends a read that waits for
+// the network.
+func inflate(archive io.ReadCloser) (r io.Reader, stop func(), err error) {
 	zipped, err := gzip.NewReader(bufio.NewReaderSize(archive, chunkSize))
 	if err != nil {
-		return nil, nil, fmt.Errorf("the archive cannot be read: %w", err)
+		return nil, nil, readError(err)
 	}
 	a := &readAhead{full: make(chan *bytes.Buffer, maxChunks), free: make(chan *bytes.Buffer, maxChunks), quit: make(chan struct{}), done: make(chan struct{})}
 	for range maxChunks {
 		a.free <- bytes.NewBuffer(make([]byte, 0, chunkSize+bytes.MinRead))
 	}
 	go a.fill(zipped)
-	return a, func() { close(a.quit); <-a.done }, nil
+	return a, func() { close(a.quit); archive.Close(); <-a.done }, nil
 }
 
 // readAhead is a reader of what a goroutine reads ahead. Its buffers go round: free, full.

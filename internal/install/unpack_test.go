@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,7 +32,7 @@ func unpackInto(t testing.TB, dir string, archive []byte) (unpackResult, error) 
 		t.Fatal(err)
 	}
 	defer root.Close()
-	return unpack(t.Context(), bytes.NewReader(archive), root)
+	return unpack(t.Context(), io.NopCloser(bytes.NewReader(archive)), root)
 }
 
 func TestUnpack(t *testing.T) {
