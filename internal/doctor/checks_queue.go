@@ -97,12 +97,8 @@ func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
 	if wait.Reason == pool.WaitsThoughFree {
 		why = ", although " + wait.Why
 	}
-	var names []string
-	for _, a := range wait.Agents[:min(len(wait.Agents), maxExplained)] {
-		names = append(names, a.Name)
-	}
-	if len(names) > 0 {
-		why += ": " + strings.Join(names, ", ")
+	if len(wait.Agents) > 0 {
+		why += ": " + strings.Join(wait.Agents, ", ")
 	}
 	cause := waitCauses[wait.Reason]
 	return Problem{cause, fmt.Sprintf("job %d%s waits", q.RequestID, jobName(q)) + why, cause.Fix}

@@ -23,6 +23,8 @@ func someone(id int, name string, capabilities ...string) azdo.Agent {
 func TestWhyAJobWaits(t *testing.T) {
 	offline, disabled, busy, free := someone(1, "offline", "docker"), someone(2, "disabled", "docker"), someone(3, "busy", "docker"), someone(4, "free", "docker", "java=17")
 	offline.Status, disabled.Enabled, busy.AssignedRequest = "offline", off(), &azdo.JobRequest{RequestID: 9}
+	leaving, placeholder := disabled, offline
+	leaving.Name, leaving.AssignedRequest, placeholder.Name = "leaving", busy.AssignedRequest, "placeholder-agent"
 	for _, tt := range []struct {
 		what    string
 		demands []string
@@ -38,6 +40,8 @@ func TestWhyAJobWaits(t *testing.T) {
 		{"a version", []string{"Agent.Version -gtVersion 5.300.0"}, nil, []azdo.Agent{free}, JobsWaitDemands, "Agent.Version -gtVersion 5.300.0"},
 		{"all are offline", []string{"docker"}, nil, []azdo.Agent{offline, someone(5, "other")}, JobsWaitOffline, "all agents that could take it are offline: offline"},
 		{"all are disabled", []string{"docker"}, nil, []azdo.Agent{offline, disabled}, JobsWaitDisabled, "disabled"},
+		{"an agent of --once has a job", []string{"docker"}, nil, []azdo.Agent{placeholder, leaving}, JobsWaitBusy, "all agents that could take it are busy: leaving"},
+		{"an autoscaler starts one", []string{"docker"}, nil, []azdo.Agent{placeholder, disabled}, JobsWaitOffline, "all agents that could take it are offline or disabled: placeholder-agent, disabled"},
 		{"all are busy", []string{"docker"}, nil, []azdo.Agent{offline, disabled, busy}, JobsWaitBusy, "all agents that could take it are busy: busy"},
 		{"one is free", []string{"Docker"}, nil, []azdo.Agent{offline, disabled, busy, free}, JobsWait, "a free agent could take it: free"},
 		{"the server's word counts", nil, []azdo.Agent{busy}, []azdo.Agent{busy, free}, JobsWaitBusy, "busy"},

@@ -51,7 +51,9 @@ func exchangeToken(w http.ResponseWriter, r *http.Request, token secret.Text) {
 		Name: cookieName, Value: cookieValue(token), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	})
-	w.Header().Set("Location", "?") // this very page, without it
+	query := r.URL.Query()
+	query.Del("token")
+	w.Header().Set("Location", "?"+query.Encode()) // this very page, without it
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -2,6 +2,7 @@ package keep_test
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -114,6 +115,83 @@ func TestFilter(t *testing.T) {
 			t.Error("the words of the filter have become markup")
 		}
 	})
+}
+
+// TestFilterOfALongQueue: the filter sees all jobs that wait, and what it leaves out is counted by
+// what matches. The state of agents says nothing about jobs.
+func TestFilterOfALongQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 500 {
+			name := "compile"
+			if i >= 200 {
+				name = "deploy"
+			}
+			w.queue(fmt.Sprintf("%s %03d", name, i))
+		}
+		k, _ := w.keeper()
+		stop := w.start(k)
+		defer func() { _ = stop() }()
+		later(time.Second)
+		for query, want := range map[string]struct {
+			first, last string
+			rows        int
+		}{
+			"":                     {"compile 000", "and 308 more", 193},
+			"state=idle":           {"compile 000", "and 308 more", 193},
+			"q=Deploy":             {"deploy 200", "and 108 more", 193},
+			"q=deploy+49":          {"deploy 490", "deploy 499", 10},
+			"q=nobody":             {"no jobs that match the filter", "no jobs that match the filter", 1},
+			"q=nobody&state=ghost": {"no jobs that match the filter", "no jobs that match the filter", 1},
+		} {
+			rows := tableRows(t, w.get(k, "/?"+query).Body.String(), "p0-jobs")
+			if last := rows[len(rows)-1]; len(rows) != want.rows || !strings.HasPrefix(rows[0], want.first) || !strings.HasPrefix(last, want.last) {
+				t.Errorf("%s: %d rows, the first is %q, the last is %q", query, len(rows), rows[0], last)
+			}
+		}
+	})
+}
+
+// TestAFilterOfAgentsHidesNoJob: a pool without jobs does not say that a filter hides them.
+func TestAFilterOfAgentsHidesNoJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		k, _ := w.keeper()
+		stop := w.start(k)
+		defer func() { _ = stop() }()
+		later(time.Second)
+		if rows := tableRows(t, w.get(k, "/?state=idle").Body.String(), "p0-jobs"); rows[0] != "no jobs" {
+			t.Errorf("the page says %q", rows[0])
+		}
+	})
+}
+
+// TestTilesKeepTheQuery: a tile changes the state and leaves the words as they are.
+func TestTilesKeepTheQuery(t *testing.T) {
+	w := newWorld(t)
+	k, _ := w.keeper()
+	for query, want := range map[string]string{
+		"":                `href="?state=ghost#p0-agents"`,
+		"?q=a%26b":        `href="?q=a%26b&amp;state=ghost#p0-agents"`,
+		"?q=a&state=idle": `href="?q=a&amp;state=ghost#p0-agents"`,
+	} {
+		if page := w.get(k, "/"+query).Body.String(); !strings.Contains(page, want) {
+			t.Errorf("%s: the page lacks %s", query, want)
+		}
+	}
+}
+
+// TestLongQueries: a query is cut where the browser would not have cut it.
+func TestLongQueries(t *testing.T) {
+	w := newWorld(t)
+	k, _ := w.keeper()
+	long := strings.Repeat("ü", 100)
+	for query, want := range map[string]string{long: long, long + "x": long, "a\xffb": "ab"} {
+		page := w.get(k, "/?q="+url.QueryEscape(query)).Body.String()
+		if !strings.Contains(page, `name="q" value="`+want+`" maxlength="100"`) {
+			t.Errorf("the query %q is not repeated as %q", query, want)
+		}
+	}
 }
 
 // tableRows are the texts of the rows of a table's body.

@@ -28,8 +28,8 @@ import (
 // PoolSource says how to find a pool.
 type PoolSource struct {
 	Name string // for people and metrics
-	// Open finds the pool. It is called until it succeeds. A permanent error, of it or of the
-	// first look, ends the keeper: a setting is wrong, or a right is missing.
+	// Open finds the pool. It is called until it succeeds. A permanent error of Open, or of the
+	// first list of agents, ends the keeper: a setting is wrong, or a right is missing.
 	Open func(context.Context) (*pool.Pool, error)
 }
 
@@ -98,7 +98,7 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if (!t.seen && isPermanent(err)) || errors.As(err, new(*pool.InvalidVersionError)) {
+		if (!t.listedOnce && isPermanent(err)) || errors.As(err, new(*pool.InvalidVersionError)) {
 			return err
 		}
 		t.report(err)
@@ -120,11 +120,11 @@ type poolLoop struct {
 	failures int // in a row
 
 	pool          *pool.Pool // nil until it was found
-	seen          bool       // the server has shown its agents: a later refusal may pass
+	listedOnce    bool       // refusals after this are retried
 	placeholderID int        // the agent with the placeholder's name, once it is ensured or cannot be
 	agentCount    int        // agents of the last look
 	jobs          jobTracker
-	lookDuration  time.Duration     // of the last look
+	lookDuration  time.Duration     // of the last look, with the work to show it
 	skipUntil     map[int]time.Time // ghosts that could not be removed, by id
 }
 
@@ -145,9 +145,9 @@ func (t *poolLoop) round(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	t.lookDuration, t.seen = time.Since(begun), true
-	t.agentCount = len(s.Verdicts)
+	t.listedOnce, t.agentCount = true, len(s.Verdicts)
 	t.show(s, t.jobs.update(slices.Concat(s.Queue, s.Finished)))
+	t.lookDuration = time.Since(begun)
 	return t.act(ctx, s)
 }
 

@@ -90,7 +90,7 @@ func renderParts(v view, f filter) map[string]string {
 	var status []string
 	for i, p := range v.pools {
 		parts[partID(i, "note")] = note(p)
-		parts[partID(i, "tiles")] = tiles(p.snapshot, partID(i, "agents"))
+		parts[partID(i, "tiles")] = tiles(p.snapshot, f, partID(i, "agents"))
 		parts[partID(i, "jobs")] = jobTable(p.snapshot, f)
 		parts[partID(i, "agents")] = agentTable(p.snapshot, f, v.url)
 		shown := chartSlots(p.slots)

@@ -358,6 +358,10 @@ func TestTheCookie(t *testing.T) {
 	if to := in.Header().Get("Location"); to != "?" {
 		t.Errorf("it leads to %s", to)
 	}
+	filtered := newSnapshot(k, token, "keep:8141", "/?state=idle&token="+token+"&q=a%26b", "", "")
+	if to := filtered.Header().Get("Location"); to != "?q=a%26b&state=idle" {
+		t.Errorf("with a filter it leads to %s", to)
+	}
 	if out := newSnapshot(k, token, "keep:8141", "/", "Cookie", cookies[0].Name+"="+cookies[0].Value); out.Code != http.StatusOK {
 		t.Errorf("the cookie is answered with %d", out.Code)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/azptend/azptend/internal/azdo"
@@ -15,7 +16,8 @@ type Snapshot struct {
 	At     time.Time // by the server's clock
 	PoolID int
 	Agents []agentRow // all of them, in the order of the page
-	Jobs   []jobRow   // unfinished ones first; at most maxRows
+	Open   []jobRow   // all unfinished jobs, in the order of the page
+	Done   []jobRow   // the jobs that finished last, at most maxDone
 
 	AgentsBy map[pool.State]int
 	JobsBy   map[azdo.JobState]int // of the unfinished
@@ -33,16 +35,21 @@ type agentRow struct {
 	job, run           string    // the job's name, and the address of its run
 }
 
-// jobRow is a job with why it waits, if it does.
+// jobRow is what the page shows of a job. It holds little: a queue may have thousands.
 type jobRow struct {
-	azdo.JobRequest
-	waitsFor string // "" if a free agent could take it
-	blocked  bool   // no agent will take it, see pool.Wait.IsTrouble
+	id                         int64
+	name, from, run            string // the job's name, its pipeline and run, and the run's address
+	agent, demands             string
+	state                      azdo.JobState
+	result                     string // of a finished job
+	queued, received, finished time.Time
+	waitsFor                   string // "" if a free agent could take it, or nobody knows
+	blocked                    bool   // no agent will take it, see pool.Wait.IsTrouble
 }
 
 const (
-	// maxRows limits the rows of a table that the page shows, and with it what a keeper of a
-	// pool with 10,000 agents sends.
+	// maxRows limits the rows of a table that the page shows, after the filter, and with it what
+	// a keeper of a pool with 10,000 agents sends.
 	maxRows = 200
 	// maxDone is how many finished jobs are shown.
 	maxDone = 8
@@ -70,7 +77,7 @@ func newSnapshot(s pool.Survey, poolID int, prune bool) Snapshot {
 			p.Blocked++
 		}
 	}
-	p.Jobs = firstJobs(s, waits)
+	p.Open, p.Done = openJobs(s, waits), lastDone(s)
 	return p
 }
 
@@ -84,8 +91,16 @@ func newAgentRow(v pool.Verdict) agentRow {
 	return row
 }
 
-// agentOrder has the states in the order of the page: trouble first.
-var agentOrder = []pool.State{pool.StateGhost, pool.StateOffline, pool.StateDisabled, pool.StateBusy, pool.StateIdle, pool.StatePlaceholder}
+// agentOrder has the states in the order of the page: trouble first, then as everywhere.
+var agentOrder = func() []pool.State {
+	order := []pool.State{pool.StateGhost, pool.StateOffline, pool.StateDisabled}
+	for _, state := range pool.States() {
+		if !slices.Contains(order, state) {
+			order = append(order, state)
+		}
+	}
+	return order
+}()
 
 func (a agentRow) compare(b agentRow) int {
 	return cmp.Or(
@@ -93,34 +108,52 @@ func (a agentRow) compare(b agentRow) int {
 		cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
 }
 
-// firstJobs are the unfinished jobs that the page has room for, and then the jobs that
-// finished last. First come jobs that no agent will take, then those that have waited longest.
-func firstJobs(s pool.Survey, waits map[int64]pool.Wait) []jobRow {
-	var open, done []jobRow
+// openJobs are the unfinished jobs: first those that no agent will take, then those that have
+// waited longest.
+func openJobs(s pool.Survey, waits map[int64]pool.Wait) []jobRow {
+	var open []jobRow
 	for _, r := range s.Queue {
-		row := jobRow{JobRequest: r}
+		row := newJobRow(r)
 		if wait := waits[r.RequestID]; wait.Reason != pool.WaitsThoughFree {
 			row.waitsFor, row.blocked = wait.Why, wait.IsTrouble()
 		}
 		open = append(open, row)
-	}
-	for _, r := range s.Finished {
-		done = append(done, jobRow{JobRequest: r})
 	}
 	order := []azdo.JobState{azdo.JobQueued, azdo.JobAssigned, azdo.JobRunning}
 	rank := func(j jobRow) int {
 		if j.blocked {
 			return -1
 		}
-		return slices.Index(order, j.State())
+		return slices.Index(order, j.state)
 	}
 	slices.SortFunc(open, func(a, b jobRow) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.QueueTime.Compare(b.QueueTime.Time), cmp.Compare(a.RequestID, b.RequestID))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.queued.Compare(b.queued), cmp.Compare(a.id, b.id))
 	})
-	slices.SortFunc(done, func(a, b jobRow) int {
+	return open
+}
+
+// lastDone are the jobs that finished last, the newest first.
+func lastDone(s pool.Survey) []jobRow {
+	newest := slices.SortedFunc(slices.Values(s.Finished), func(a, b azdo.JobRequest) int {
 		return cmp.Or(b.FinishTime.Compare(a.FinishTime.Time), cmp.Compare(b.RequestID, a.RequestID))
 	})
-	return slices.Concat(open[:min(len(open), maxRows-maxDone)], done[:min(len(done), maxDone)])
+	var done []jobRow
+	for _, r := range newest[:min(len(newest), maxDone)] {
+		done = append(done, newJobRow(r))
+	}
+	return done
+}
+
+func newJobRow(r azdo.JobRequest) jobRow {
+	row := jobRow{
+		id: r.RequestID, name: r.JobName, from: strings.Trim(r.Definition.Name+" "+r.Owner.Name, " "),
+		run: webAddress(r.Owner.Links.Web.Href), demands: strings.Join(r.Demands, ", "), state: r.State(), result: r.Result,
+		queued: r.QueueTime.Time, received: r.ReceiveTime.Time, finished: r.FinishTime.Time,
+	}
+	if r.ReservedAgent != nil {
+		row.agent = r.ReservedAgent.Name
+	}
+	return row
 }
 
 // webAddress is an address that a browser may follow, "" if it is none: "javascript:" is an

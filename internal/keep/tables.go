@@ -3,6 +3,7 @@ package keep
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ func tableHead(caption, poolName string, columns []column) string {
 
 const tableFoot = "</table></div></div>\n"
 
-func tiles(p Snapshot, agentsID string) string {
+func tiles(p Snapshot, f filter, agentsID string) string {
 	m := &markup{}
 	const alert, bad = ` class="alert"`, ` class="bad"`
 	tile := func(name, value, class string) {
@@ -50,7 +51,7 @@ func tiles(p Snapshot, agentsID string) string {
 		if n == 0 {
 			class = ""
 		}
-		m.raw(`<div`+class+`><dt>`).link("?state="+string(state)+"#"+agentsID, name).raw("</dt>").element("dd", strconv.Itoa(n)).raw("</div>")
+		m.raw(`<div`+class+`><dt>`).link(f.address(state)+"#"+agentsID, name).raw("</dt>").element("dd", strconv.Itoa(n)).raw("</div>")
 	}
 	waiting, blocked := p.JobsBy[azdo.JobQueued], ""
 	if waiting > 0 {
@@ -78,26 +79,24 @@ func none(columns []column, what string) string {
 }
 
 func jobTable(p Snapshot, f filter) string {
-	jobs := f.jobs(p.Jobs)
-	if len(jobs) == 0 {
-		return emptyTable(jobColumns, "jobs", f)
+	open, done := f.jobs(p.Open), f.jobs(p.Done)
+	if len(open)+len(done) == 0 {
+		return emptyTable(jobColumns, "jobs", f.query != "")
 	}
 	m := &markup{}
-	for _, j := range jobs {
-		state, ran, agent := string(j.State()), "–", ""
-		if j.State() == azdo.JobFinished {
-			state = j.Result
+	const room = maxRows - maxDone
+	for _, j := range slices.Concat(open[:min(len(open), room)], done) {
+		state, ran := string(j.state), "–"
+		if j.state == azdo.JobFinished {
+			state = j.result
 		}
-		end := cmp.Or(j.FinishTime.Time, p.At)
-		if !j.ReceiveTime.IsZero() && end.After(j.ReceiveTime.Time) {
-			ran = text.Duration(end.Sub(j.ReceiveTime.Time))
+		end := cmp.Or(j.finished, p.At)
+		if !j.received.IsZero() && end.After(j.received) {
+			ran = text.Duration(end.Sub(j.received))
 		}
-		if j.ReservedAgent != nil {
-			agent = j.ReservedAgent.Name
-		}
-		m.raw(`<tr><th scope="row">`).text(j.JobName)
-		if from := strings.Trim(j.Definition.Name+" "+j.Owner.Name, " "); from != "" {
-			m.raw(`<br><small>`).link(webAddress(j.Owner.Links.Web.Href), from).raw("</small>")
+		m.raw(`<tr><th scope="row">`).text(j.name)
+		if j.from != "" {
+			m.raw(`<br><small>`).link(j.run, j.from).raw("</small>")
 		}
 		if j.waitsFor != "" {
 			class := ""
@@ -107,17 +106,16 @@ func jobTable(p Snapshot, f filter) string {
 			m.raw("<br>").element("small"+class, j.waitsFor)
 		}
 		m.raw("</th><td>"+stateLabel(state)).raw("</td>").
-			element(`td class="n"`, text.Duration(max(cmp.Or(j.ReceiveTime.Time, end).Sub(j.QueueTime.Time), 0))).element(`td class="n"`, ran).
-			element(`td class="wide wrap"`, agent).element(`td class="wide wrap"`, strings.Join(j.Demands, ", ")).raw("</tr>\n")
+			element(`td class="n"`, text.Duration(max(cmp.Or(j.received, end).Sub(j.queued), 0))).element(`td class="n"`, ran).
+			element(`td class="wide wrap"`, j.agent).element(`td class="wide wrap"`, j.demands).raw("</tr>\n")
 	}
-	unfinished := p.JobsBy[azdo.JobQueued] + p.JobsBy[azdo.JobAssigned] + p.JobsBy[azdo.JobRunning]
-	return m.raw(more(jobColumns, unfinished-maxRows+maxDone)).String()
+	return m.raw(more(jobColumns, len(open)-room)).String()
 }
 
 func agentTable(p Snapshot, f filter, organisation string) string {
 	agents := f.agents(p.Agents)
 	if len(agents) == 0 {
-		return emptyTable(agentColumns, "agents", f)
+		return emptyTable(agentColumns, "agents", f != (filter{}))
 	}
 	m := &markup{}
 	base := webAddress(strings.TrimRight(organisation, "/"))
@@ -141,8 +139,8 @@ func agentTable(p Snapshot, f filter, organisation string) string {
 }
 
 // emptyTable says why a table has no rows.
-func emptyTable(columns []column, what string, f filter) string {
-	if f != (filter{}) {
+func emptyTable(columns []column, what string, filtered bool) string {
+	if filtered {
 		what += " that match the filter"
 	}
 	return "<tr>" + none(columns, "no "+what) + "</tr>"

@@ -22,10 +22,11 @@ func VersionBelow(version, limit string) (below, ok bool) {
 
 // jobNeed is what a job demands of an agent.
 type jobNeed struct {
-	demandText string // its demands, sorted, for a person; "" for none
+	lines      []string // its demands, as the server gives them
 	demands    []azdo.Demand
-	matchedIDs []int // ids of the agents that the server says match; nil: judge by the demands
-	ranByIDs   []int // ids of the agents whose last job demanded this; nil: a job waits for it
+	demandText string // the lines, sorted, for a person; "" for none
+	matchedIDs []int  // ids of the agents that the server says match; nil: judge by the demands
+	ranByIDs   []int  // ids of the agents whose last job demanded this; nil: a job waits for it
 }
 
 // collectNeeds are the needs that the pool is known to have, in an order that depends only on
@@ -35,12 +36,7 @@ func collectNeeds(agents []azdo.Agent, queue []azdo.JobRequest) []jobNeed {
 	var all []jobNeed
 	for _, request := range queue {
 		if request.State() == azdo.JobQueued {
-			w := newJobNeed(request.Demands)
-			for _, a := range request.MatchedAgents {
-				w.matchedIDs = append(w.matchedIDs, a.ID)
-			}
-			slices.Sort(w.matchedIDs)
-			all = append(all, w)
+			all = append(all, newWaitingNeed(request))
 		}
 	}
 	byText := map[string]jobNeed{}
@@ -57,11 +53,20 @@ func collectNeeds(agents []azdo.Agent, queue []azdo.JobRequest) []jobNeed {
 }
 
 func newJobNeed(demands []string) jobNeed {
-	lines := slices.Sorted(slices.Values(demands))
-	w := jobNeed{demandText: strings.Join(lines, ", ")}
-	for _, line := range lines {
+	w := jobNeed{lines: demands, demandText: strings.Join(slices.Sorted(slices.Values(demands)), ", ")}
+	for _, line := range demands {
 		w.demands = append(w.demands, azdo.ParseDemand(line))
 	}
+	return w
+}
+
+// newWaitingNeed is the need of a job that waits.
+func newWaitingNeed(request azdo.JobRequest) jobNeed {
+	w := newJobNeed(request.Demands)
+	for _, a := range request.MatchedAgents {
+		w.matchedIDs = append(w.matchedIDs, a.ID)
+	}
+	slices.Sort(w.matchedIDs)
 	return w
 }
 
@@ -78,6 +83,12 @@ func (w jobNeed) matches(a azdo.Agent) bool {
 		_, found := slices.BinarySearch(w.matchedIDs, a.ID)
 		return found
 	}
+	return w.isMetBy(a)
+}
+
+// isMetBy says whether an agent meets all demands. Only a capability meets a demand: a placeholder
+// of version 99.999.9 without the capability Agent.Version gets no job that demands a version.
+func (w jobNeed) isMetBy(a azdo.Agent) bool {
 	return !slices.ContainsFunc(w.demands, func(d azdo.Demand) bool { return !d.MetBy(a) })
 }
 

@@ -209,6 +209,10 @@ func OfflineSince(a azdo.Agent) time.Time {
 // greater value never makes another ghost, and another prune a day later keeps the same agent.
 func (r Rules) keepLastMatch(verdicts []Verdict, wants []jobNeed) {
 	for _, w := range wants {
+		// Most needs are met by no ghost, and a pool may have thousands of agents and needs.
+		if !slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Ghost() && v.Agent.IsEnabled() && w.matches(v.Agent) }) {
+			continue
+		}
 		best, safe := -1, false
 		for i, v := range verdicts {
 			switch {

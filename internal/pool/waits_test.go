@@ -57,33 +57,90 @@ func TestUnmet(t *testing.T) {
 			has := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "a=1", "b=2", "B=3", "c=1.2.3", "c=1.10.0"}), 0, 3).Draw(t, fmt.Sprint("agent ", i))
 			agents = append(agents, someone(i+1, "x", has...))
 		}
-		lacking, together := unmetDemands(demands, agents)
-		if could := matchingAgents(azdo.JobRequest{Demands: demands}, agents); len(could) > 0 && len(lacking) > 0 {
-			t.Fatalf("%v lack, and %v could take it", lacking, could)
+		need := newJobNeed(demands)
+		lacking, together := need.unmet(agents)
+		matching := slices.ContainsFunc(agents, need.matches)
+		if matching && len(lacking) > 0 {
+			t.Fatalf("%v lack, and one of %v matches", lacking, agents)
 		}
 		if !together {
 			for _, d := range lacking {
-				if slices.ContainsFunc(agents, func(a azdo.Agent) bool { return agentMeets(d, a) }) {
+				if slices.ContainsFunc(agents, azdo.ParseDemand(d).MetBy) {
 					t.Fatalf("%s is met", d)
 				}
 			}
 		}
-		if len(agents) > 0 && len(matchingAgents(azdo.JobRequest{Demands: demands}, agents)) == 0 && len(lacking) == 0 {
+		if len(agents) > 0 && !matching && len(lacking) == 0 {
 			t.Fatalf("nothing lacks, and nobody could take it")
 		}
 	})
 }
 
-// TestMeets: what is known of a demand is azdo's; the registration's version, and
-// what is not known, keep no job waiting.
+// TestMeets: what is known of a demand is azdo's; what is not known keeps no job waiting. A
+// registration's version is no capability: the server gives no job to an agent for it.
 func TestMeets(t *testing.T) {
-	a := someone(1, "x", "v=4.2.0-rc1", "x=z")
+	a, silent := someone(1, "x", "v=4.2.0-rc1", "x=z", "Agent.Version=5.282.3"), someone(2, "y")
 	for line, want := range map[string]bool{
 		"Agent.Version -gtVersion 4.26.0": true, "Agent.Version -gtVersion 5.283.0": false, "agent.version": true,
 		"v -gtVersion 4.1.9": true, "v -gtVersion 4.3": false, "x -like y": true, "y -like y": false,
 	} {
-		if got := agentMeets(line, a); got != want {
+		if got := newJobNeed([]string{line}).matches(a); got != want {
 			t.Errorf("%q: %v", line, got)
 		}
+		if newJobNeed([]string{line}).matches(silent) {
+			t.Errorf("an agent without capabilities meets %q", line)
+		}
+	}
+}
+
+// TestWaitsAreNoTrouble: a placeholder says that an autoscaler starts an agent, and an agent that
+// has a job and is disabled is about to leave: it says nothing about trouble.
+func TestWaitsAreNoTrouble(t *testing.T) {
+	off := false
+	cordoned, leaving, busy, dead, placeholder := someone(1, "cordoned"), someone(2, "leaving"), someone(3, "busy"), someone(4, "dead"), someone(5, "placeholder-agent")
+	cordoned.Enabled, leaving.Enabled = &off, &off
+	leaving.AssignedRequest, busy.AssignedRequest = &azdo.JobRequest{RequestID: 9}, &azdo.JobRequest{RequestID: 10}
+	dead.Status, placeholder.Status = "offline", "offline"
+	for _, tt := range []struct {
+		agents  []azdo.Agent
+		reason  WaitReason
+		trouble bool
+		names   string
+	}{
+		{[]azdo.Agent{placeholder, leaving}, WaitsForBusy, false, "leaving"},
+		{[]azdo.Agent{leaving}, WaitsForBusy, false, "leaving"},
+		{[]azdo.Agent{dead, leaving}, WaitsForBusy, false, "leaving"},
+		{[]azdo.Agent{placeholder, cordoned}, WaitsForOffline, false, "placeholder-agent cordoned"},
+		{[]azdo.Agent{placeholder, cordoned, leaving}, WaitsForOffline, false, "placeholder-agent cordoned leaving"},
+		{[]azdo.Agent{cordoned}, WaitsForDisabled, true, "cordoned"},
+		{[]azdo.Agent{dead, leaving, cordoned}, WaitsForDisabled, true, "cordoned"},
+		{[]azdo.Agent{cordoned, busy, leaving}, WaitsForBusy, false, "busy"},
+		{[]azdo.Agent{dead, placeholder}, WaitsForOffline, false, "dead placeholder-agent"},
+		{[]azdo.Agent{dead}, WaitsForOffline, true, "dead"},
+	} {
+		w := WhyJobWaits(azdo.JobRequest{}, tt.agents)
+		if w.Reason != tt.reason || w.IsTrouble() != tt.trouble || strings.Join(w.Agents, " ") != tt.names {
+			t.Errorf("%s: %+v, trouble %v", tt.names, w, w.IsTrouble())
+		}
+	}
+}
+
+// TestNobodyQueuesMuchWork: a thousand jobs, each with a demand of its own, are not all explained,
+// but jobs with demands that are known already are, wherever they stand.
+func TestNobodyQueuesMuchWork(t *testing.T) {
+	s := Survey{Verdicts: []Verdict{{Agent: someone(1, "x", "docker")}}}
+	add := func(demands ...string) {
+		s.Queue = append(s.Queue, azdo.JobRequest{RequestID: int64(len(s.Queue)), Demands: demands})
+	}
+	add("docker")
+	add(slices.Repeat([]string{"a set that is too large"}, maxExplained)...)
+	for i := range 1000 {
+		add(fmt.Sprint("one", i), fmt.Sprint("two", i))
+	}
+	add("docker")
+	waits := s.WhyJobsWait()
+	_, tooLarge := waits[1]
+	if len(waits) != 2+(maxExplained-1)/2 || waits[0].Reason != WaitsThoughFree || waits[1002].Reason != WaitsThoughFree || tooLarge {
+		t.Errorf("%d are explained; the first is %+v, the last %+v", len(waits), waits[0], waits[1002])
 	}
 }
