@@ -26,13 +26,14 @@ func codesFor(c cell, f facts) []int {
 	case c.event.kind == ends && c.phase.listener && c.event.name != workerKilled:
 		return codesOfListenersEnd(c, f)
 	case c.event.kind == toAll && f.jobCut() && c.event.endsTheJob():
+		codes := []int{tryAgain}
 		if c.event.code != 0 { // the signal killed the listener during its job
-			return []int{c.event.code, onPurpose}
+			codes = append(codes, c.event.code)
 		}
 		if c.phase.name == "job assigned" { // azptend did not know of the job yet
-			return []int{onPurpose, tryAgain}
+			codes = append(codes, onPurpose)
 		}
-		return []int{tryAgain}
+		return codes
 	case f.jobCut() && c.event.name != workerKilled:
 		return []int{tryAgain}
 	case c.event.kind == kill:
