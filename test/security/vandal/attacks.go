@@ -2,7 +2,7 @@ package main
 
 import "slices"
 
-// moment is when an attack takes effect, and what is asked of azptend then.
+// moment is when an attack takes effect, and what happens to azptend then.
 type moment string
 
 const (
@@ -36,17 +36,17 @@ func moments() []struct {
 const (
 	fifo   = "FIFO"
 	zero   = "link to /dev/zero"
-	tty    = "link to a pipe" // that somebody holds open and never writes to
+	tty    = "link to a pipe" // that a process holds open and never writes to
 	sparse = "8 TiB sparse file"
 	folder = "directory"
 	socket = "socket"
-	leased = "file under a lease" // open(2) waits for it up to 45 s, unless with O_NONBLOCK
+	leased = "file under a lease" // open(2) waits up to 45 s for it, unless O_NONBLOCK is set
 	locked = "file of mode 0"
 	loop   = "link to itself"
-	turns  = "file and FIFO in turns" // whoever looks first and opens then is cheated
+	turns  = "file and FIFO in turns" // the file can change between a stat and the open
 )
 
-// anyFile is each form that a file can be given.
+// anyFile returns each form that can replace a file.
 func anyFile() []string {
 	return []string{fifo, zero, tty, sparse, folder, socket, leased, locked, loop, turns}
 }
@@ -60,21 +60,21 @@ type attack struct {
 	when  moment
 	only  []string // columns; nil: all
 	env   []string // more settings of azptend
-	codes []int    // exit codes of docs/exit-codes.md that are right besides 0
+	codes []int    // exit codes of docs/exit-codes.md that are allowed besides 0
 	needs need     // what the cell needs of the machine
-	late  bool     // its daemon strikes when the job has ended, and the agent is idle
-	on    bool     // the next listener must serve the next job
+	late  bool     // its daemon attacks when the job has ended and the agent is idle
+	on    bool     // the next listener must run the next job
 }
 
-// need is something of the machine that a cell needs.
+// need is what the machine must provide for a cell.
 type need string
 
 const (
-	nothing need = ""
-	pids    need = "pids"  // a pids cgroup
-	disk    need = "disk"  // a small file system of its own
-	files   need = "files" // few descriptors for azptend
-	mute    need = "mute"  // nobody reads azptend's output from the attack on
+	nothing      need = ""
+	pids         need = "pids"          // a pids cgroup
+	disk         need = "disk"          // a small file system of its own
+	files        need = "files"         // a low descriptor limit for azptend
+	unreadOutput need = "unread output" // nobody reads azptend's output from the attack on
 )
 
 // The columns.
@@ -97,7 +97,7 @@ const (
 	sigterm     = 128 + 15
 )
 
-// attacks is the list. It was fixed before the code that plays it.
+// attacks is the list. It was fixed before the code that plays it was written.
 func attacks() []attack {
 	never := []string{"AZP_UPDATE=never"} // azptend then watches Agent.perf for as long as a listener runs
 	all := slices.Concat(anyFile(), []string{"file of lies", "file that grows"})
@@ -209,7 +209,7 @@ func attacks() []attack {
 		// Output.
 		{name: "log flood", when: busy,
 			what: "writes 100 MB to its listener's output", why: "azptend passes it on"},
-		{name: "output not read", when: busy, needs: mute,
+		{name: "output not read", when: busy, needs: unreadOutput,
 			what: "fills the listener's output, which nobody reads", why: "writing to a full pipe blocks"},
 		{name: "output not blocking", when: busy,
 			what: "sets O_NONBLOCK on its listener's output, which azptend's may share", why: "writes then fail"},
