@@ -45,7 +45,7 @@ func (a attack) allForms() []string {
 	return a.forms
 }
 
-func (a attack) in(column string) bool { return a.only == nil || slices.Contains(a.only, column) }
+func (a attack) in(column string) bool { return a.columns == nil || slices.Contains(a.columns, column) }
 
 // runAs reports whether jobs run as another user than azptend.
 func (c cell) runAs() bool { return c.column == otherUser || c.column == three }

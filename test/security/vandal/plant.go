@@ -27,7 +27,7 @@ func (v *vandal) plant(path, form string) error {
 		return os.Symlink("/dev/zero", path)
 	case loop:
 		return os.Symlink(filepath.Base(path), path)
-	case tty:
+	case silentPipe:
 		return v.plantPipe(path)
 	case sparse:
 		return v.plantSparse(path)
@@ -39,8 +39,8 @@ func (v *vandal) plant(path, form string) error {
 		return v.plantLease(path)
 	case locked:
 		return errors.Join(os.WriteFile(path, []byte("vandal\n"), 0o644), os.Chmod(path, 0))
-	case turns:
-		return v.plantTurns(path)
+	case alternating:
+		return v.plantAlternating(path)
 	case rootsDirectory:
 		return os.Symlink(filepath.Join(v.Dir, "victim"), path)
 	case "gone":
@@ -140,8 +140,8 @@ func (v *vandal) plantGrowing(path string) error {
 	return nil
 }
 
-// plantTurns replaces a regular file with a FIFO and back, without end.
-func (v *vandal) plantTurns(path string) error {
+// plantAlternating replaces a regular file with a FIFO and back, without end.
+func (v *vandal) plantAlternating(path string) error {
 	temp := path + ".turn"
 	turn := func(n int) error {
 		if n%2 == 0 {

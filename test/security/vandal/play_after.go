@@ -48,7 +48,7 @@ func (p *play) afterAttack() error {
 			return err
 		}
 		p.awaitSession()
-		if p.cell.attack.on && p.last().alive() {
+		if p.cell.attack.nextJob && p.last().alive() {
 			if err := p.queueNext(); err != nil {
 				return err
 			}

@@ -33,8 +33,8 @@ type options struct {
 func main() {
 	var o options
 	programs := launch.Flags()
-	flag.IntVar(&o.runs, "lives", 1000, "how many runs")
-	flag.IntVar(&o.slots, "seats", 8, "how many at once; a run mostly waits")
+	flag.IntVar(&o.runs, "runs", 1000, "how many runs")
+	flag.IntVar(&o.slots, "slots", 8, "how many at once; a run mostly waits")
 	flag.Uint64Var(&o.seed, "seed", 0, "the seed that picks the faults; 0: a random one, which is printed")
 	flag.StringVar(&o.page, "o", "", "the page to write the numbers into; standard output without it")
 	flag.Parse()
