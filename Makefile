@@ -46,11 +46,11 @@ bench-keep: build ## a keeper of such pools, into the same page
 	go run ./test/sim/bench -binary bin/azptend -what keep -o docs/performance.md
 
 # SEED=… repeats the same faults.
-LIVES := 1000
+RUNS := 1000
 SEED := 0
 
 soak: build ## a thousand runs of an agent with random faults, into docs/reliability.md; about 15 minutes
-	go run ./test/sim/soak -binary bin/azptend -lives $(LIVES) -seed $(SEED) -o docs/reliability.md
+	go run ./test/sim/soak -binary bin/azptend -runs $(RUNS) -seed $(SEED) -o docs/reliability.md
 
 scale: build ## how many agents one organisation can run, by simulation, into docs/scale.md and its pictures; two minutes
 	go run ./test/sim/scale -binary bin/azptend -o docs/scale.md

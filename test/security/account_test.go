@@ -13,20 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// account is who azptend runs as, and who its jobs do.
+// account is the user that azptend runs as, and the user of its jobs.
 type account struct {
 	name string
-	root bool   // needs a root to become it
-	uid  int    // azptend's; 0: ours
-	caps []int  // that azptend keeps of root's; nil: all
+	root bool   // only root can start it
+	uid  int    // azptend's; 0: this process's
+	caps []int  // the capabilities that azptend keeps; nil: all
 	jobs string // AZP_RUN_AS
 }
 
-// possible skips the test where we cannot become it.
-func (a account) possible(t *testing.T) {
+// skipIfImpossible skips the test if this process cannot start the account.
+func (a account) skipIfImpossible(t *testing.T) {
 	t.Helper()
 	if a.root && os.Getuid() != 0 {
-		t.Skip("only root can become it")
+		t.Skip("only root can start it")
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
@@ -36,8 +36,8 @@ func (a account) possible(t *testing.T) {
 	}
 }
 
-// containerCaps are those of a container engine's root: CAP_SYS_PTRACE is not
-// among them.
+// containerCaps are the capabilities that a container engine gives to root. CAP_SYS_PTRACE
+// is not among them.
 func containerCaps() []int {
 	return []int{
 		unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FSETID, unix.CAP_FOWNER, unix.CAP_MKNOD, unix.CAP_NET_RAW, unix.CAP_SETGID,
@@ -45,8 +45,8 @@ func containerCaps() []int {
 	}
 }
 
-// own gives what belongs to the agent to the user it runs as.
-func (h *harness) own(a account) {
+// chownAgent gives the agent's directories to the user that runs it.
+func (h *harness) chownAgent(a account) {
 	h.t.Helper()
 	uid := a.uid
 	if a.jobs != "" {
@@ -56,7 +56,7 @@ func (h *harness) own(a account) {
 	if uid == 0 {
 		return
 	}
-	for _, dir := range []string{"agent", "home", "signs"} {
+	for _, dir := range []string{"agent", "home", "flags"} {
 		check(h.t, os.Chown(filepath.Join(h.dir, dir), uid, uid))
 	}
 }
@@ -69,7 +69,7 @@ func dropAllBut(caps []int) error {
 		if slices.Contains(caps, c) {
 			continue
 		}
-		// A kernel older than our headers knows fewer.
+		// An older kernel has fewer capabilities.
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 			return err
 		}

@@ -22,38 +22,38 @@ import (
 	"testing"
 )
 
-// canary is the secret in the environment of what is looked into.
+// canary is the secret in the environment of the inspected process.
 const canary = "canary-of-the-container"
 
-// bystander is a user of its own, whose processes a job of the same user looks
-// at.
-type bystander struct {
-	dir  string // that it may go to
+// otherUser is an unprivileged user. Its processes are inspected by another process of the
+// same user.
+type otherUser struct {
+	dir  string // a directory that it can enter
 	cred *syscall.Credential
 }
 
-func newBystander(t *testing.T) bystander {
+func newOtherUser(t *testing.T) otherUser {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "azptend-closed-*") // t.TempDir's parents are our own user's alone
+	dir, err := os.MkdirTemp("/tmp", "azptend-closed-*") // other users cannot enter t.TempDir's parents
 	check(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	check(t, os.Chmod(dir, 0o755))
 	if os.Getuid() != 0 {
-		return bystander{dir: dir}
+		return otherUser{dir: dir}
 	}
-	return bystander{dir, &syscall.Credential{Uid: 64001, Gid: 64001}}
+	return otherUser{dir, &syscall.Credential{Uid: 64001, Gid: 64001}}
 }
 
-// command is a program of that user's, with the canary in its environment.
-func (b bystander) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+// command runs a program as that user, with the canary in its environment.
+func (b otherUser) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = "/", []string{"AZP_TOKEN=" + canary}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: b.cred}
 	return cmd
 }
 
-// sees says what a process of the same user reads of another one's secrets.
-func (b bystander) sees(t *testing.T, pid int) (what []string) {
+// readable returns what a process of the same user can read of another process's secrets.
+func (b otherUser) readable(t *testing.T, pid int) (what []string) {
 	t.Helper()
 	look := b.command(t.Context(), "/bin/sh", "-c", fmt.Sprintf(`set +e; for f in environ mem; do head -c 65536 /proc/%[1]d/$f >/dev/null 2>&1; done
 		tr '\0' '\n' </proc/%[1]d/environ; ls -l /proc/%[1]d/fd/ | grep -- '->'; cat /proc/%[1]d/maps; cat /proc/%[1]d/cmdline >/dev/null && echo looked`, pid))
@@ -69,12 +69,12 @@ func (b bystander) sees(t *testing.T, pid int) (what []string) {
 	return what
 }
 
-// Other processes of its user cannot inspect a command, whether or not it holds a
-// secret: all commands start with the container's environment. Each is held up at
-// something that it does after its start.
+// TestEveryCommandIsClosed checks that other processes of the same user cannot inspect a
+// command, even one that needs no secret, because all commands start with the container's
+// environment. Each command is inspected while it waits for something after its start.
 func TestEveryCommandIsClosed(t *testing.T) {
 	t.Parallel()
-	b := newBystander(t)
+	b := newOtherUser(t)
 	agent := filepath.Join(b.dir, "agent")
 	check(t, os.Mkdir(agent, 0o755))
 	if b.cred != nil {
@@ -96,16 +96,16 @@ func TestEveryCommandIsClosed(t *testing.T) {
 	for _, args := range all {
 		t.Run(fmt.Sprintf("%.40s", strings.Join(args[:min(2, len(args))], " ")), func(t *testing.T) {
 			t.Parallel()
-			pid := b.heldUp(t, agent, args)
-			if seen := b.sees(t, pid); len(seen) > 0 {
+			pid := b.startHeld(t, agent, args)
+			if seen := b.readable(t, pid); len(seen) > 0 {
 				t.Errorf("another process of the user reads its %s", strings.Join(seen, " and "))
 			}
 		})
 	}
 }
 
-// commands are azptend's commands, by their pages of help. version and help print too little
-// to be held up.
+// commands returns azptend's commands, from their help pages. version and help print too
+// little to be made to wait.
 func commands(t *testing.T) (names []string) {
 	t.Helper()
 	pages, err := filepath.Glob("../../internal/lab/testdata/help/azptend-*.txt")
@@ -122,10 +122,9 @@ func commands(t *testing.T) (names []string) {
 	return names
 }
 
-// heldUp starts a command of azptend's, and returns its pid while it waits: for
-// the answer of a server or of the control socket, or for a reader of what it
-// prints.
-func (b bystander) heldUp(t *testing.T, agent string, args []string) (pid int) {
+// startHeld starts a command of azptend, and returns its pid while it waits for a server's
+// answer, for the control socket's answer, or for a reader of its output.
+func (b otherUser) startHeld(t *testing.T, agent string, args []string) (pid int) {
 	t.Helper()
 	asked := make(chan struct{}, 100)
 	free := make(chan struct{})
@@ -153,7 +152,7 @@ func (b bystander) heldUp(t *testing.T, agent string, args []string) (pid int) {
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	prints := full[0] == "completion" || full[0] == "service" || full[len(full)-1] == "--help"
-	if prints { // more than the pipe holds
+	if prints { // more than fits into the pipe
 		_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, w.Fd(), syscall.F_SETPIPE_SZ, 4096)
 		check(t, errnoOf(errno))
 		cmd.Stdout = w
@@ -182,9 +181,9 @@ func errnoOf(errno syscall.Errno) error {
 	return errno
 }
 
-// silentSocket is a control socket that is asked and does not answer. It returns
-// the agent's folder that it is in.
-func (b bystander) silentSocket(t *testing.T, asked chan<- struct{}) string {
+// silentSocket makes a control socket that accepts requests and does not answer. It returns
+// the agent's directory that it is in.
+func (b otherUser) silentSocket(t *testing.T, asked chan<- struct{}) string {
 	t.Helper()
 	agent, err := os.MkdirTemp(b.dir, "asked-*")
 	check(t, err)
@@ -217,15 +216,15 @@ func (b bystander) silentSocket(t *testing.T, asked chan<- struct{}) string {
 	return agent
 }
 
-// What docs/security.md says about mode 0711: the kernel makes a process whose
-// executable its user cannot read closed from the exec on, whatever the program
-// does. The same program with mode 0755, which does nothing about it, is open.
+// TestUnreadableExecutableIsClosedFromTheStart checks what docs/security.md says about mode
+// 0711: if a user cannot read an executable, the kernel closes its process to that user
+// from the exec on. The same program with mode 0755 is open.
 func TestUnreadableExecutableIsClosedFromTheStart(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root can make a file that another user cannot read")
 	}
-	b := newBystander(t)
+	b := newOtherUser(t)
 	sleep, err := os.ReadFile("/bin/sleep")
 	check(t, err)
 	for mode, want := range map[os.FileMode]int{0o711: 0, 0o755: 3} {
@@ -233,7 +232,7 @@ func TestUnreadableExecutableIsClosedFromTheStart(t *testing.T) {
 		check(t, errors.Join(os.WriteFile(program, sleep, mode), os.Chmod(program, mode)))
 		cmd := b.command(t.Context(), program, "1000")
 		check(t, cmd.Start()) // returns once the program is executed
-		seen := b.sees(t, cmd.Process.Pid)
+		seen := b.readable(t, cmd.Process.Pid)
 		check(t, cmd.Process.Kill())
 		_ = cmd.Wait()
 		if len(seen) != want {

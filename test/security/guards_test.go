@@ -17,7 +17,8 @@ import (
 	"github.com/azptend/azptend/test/internal/fault"
 )
 
-// guardFaults are azptend without one of its protections. The thief must succeed.
+// guardFaults are builds of azptend without one of its protections. With them the thief
+// must succeed.
 func guardFaults() []fault.Fault {
 	const notify = "internal/mslistener/notifications.go"
 	return []fault.Fault{
@@ -27,7 +28,7 @@ func guardFaults() []fault.Fault {
 			fault.Replace("internal/mslistener/environ.go", "return f.unpublish(env), byName, byValue", "return environ, nil, nil")),
 		fault.New("run-as",
 			fault.Replace("internal/cli/run.go", "\tif err := proc.ReserveThreads(s.Agents, user); err != nil {\n", "\tuser = nil\n\tif err := proc.ReserveThreads(s.Agents, user); err != nil {\n")),
-		// A token that could be given as a flag would be seen in the process table.
+		// The process table would show a token that is given as a flag.
 		fault.New("argv",
 			fault.Replace("internal/config/table.go", `{Env: "AZP_TOKEN", `, `{Env: "AZP_TOKEN", Flag: "token", `)),
 		fault.New("peer-check",
@@ -68,27 +69,27 @@ func (p *NotificationPort) acceptEverybody(ctx context.Context) (net.Conn, error
 `
 
 var (
-	withoutMu sync.Mutex
-	withoutIt = map[string]string{} // binaries by guard
+	binariesMu sync.Mutex
+	binaries   = map[string]string{} // paths by guard
 )
 
-// without is an azptend that lacks a guard. It is built once, and its program has
-// the guard's name.
-func without(t *testing.T, guard string) string {
+// binaryWithout returns an azptend that lacks a guard. It is built once, and its program
+// has the guard's name.
+func binaryWithout(t *testing.T, guard string) string {
 	t.Helper()
-	withoutMu.Lock()
-	defer withoutMu.Unlock()
-	if binary := withoutIt[guard]; binary != "" {
+	binariesMu.Lock()
+	defer binariesMu.Unlock()
+	if binary := binaries[guard]; binary != "" {
 		return binary
 	}
 	all := guardFaults()
 	binary := filepath.Join(filepath.Dir(programs.Azptend), guard)
 	check(t, all[slices.IndexFunc(all, func(f fault.Fault) bool { return f.Guard == guard })].Build("../..", binary))
-	withoutIt[guard] = binary
+	binaries[guard] = binary
 	return binary
 }
 
-// TestGuardFaultsFit needs no privilege: each fault must still fit the source.
+// TestGuardFaultsFit checks that each fault fits the source. It needs no privilege.
 func TestGuardFaultsFit(t *testing.T) {
 	for _, f := range guardFaults() {
 		if _, err := f.Overlay("../..", t.TempDir()); err != nil {
@@ -97,20 +98,20 @@ func TestGuardFaultsFit(t *testing.T) {
 	}
 }
 
-func setupNamed(part string) identitySetup {
+func setupWith(part string) identitySetup {
 	all := identitySetups()
 	return all[slices.IndexFunc(all, func(setup identitySetup) bool { return strings.Contains(setup.name, part) })]
 }
 
-// TestEachGuardIsNeeded takes one protection away where no other stands behind
-// it, and the thief succeeds.
+// TestEachGuardIsNeeded removes one protection where no other protection remains, and the
+// thief succeeds.
 func TestEachGuardIsNeeded(t *testing.T) {
 	t.Parallel()
 	plain, container, other := accounts()[0], accounts()[1], accounts()[3]
 	for _, tt := range []struct {
 		guard, setup string
 		who          account
-		want         []finding // wherever it was
+		want         []finding // findings, in any place
 	}{
 		{"undumpable", "IDENTITY_HEADER", plain, []finding{
 			{How: "environ", What: "identity header"}, {How: "mem", What: "identity header"}, {How: "mem", What: "managing token 1"}}},
@@ -127,15 +128,15 @@ func TestEachGuardIsNeeded(t *testing.T) {
 		{"closed-port", "IDENTITY_HEADER", plain, []finding{{How: "notification port", What: "azptend listens"}}},
 	} {
 		t.Run(tt.guard+"/"+tt.setup+"/"+tt.who.name, func(t *testing.T) {
-			tt.who.possible(t)
+			tt.who.skipIfImpossible(t)
 			t.Parallel()
 			h := newHarness(t, nil)
-			setupNamed(tt.setup).give(h, tt.who)
+			setupWith(tt.setup).give(h, tt.who)
 			args := []string{"run"}
 			if tt.guard == "argv" {
 				args = append(args, "--token="+h.takeEnv("AZP_TOKEN"))
 			}
-			l := h.runThief(tt.who, without(t, tt.guard), args...)
+			l := h.runThief(tt.who, binaryWithout(t, tt.guard), args...)
 			for _, want := range tt.want {
 				if !slices.ContainsFunc(l.findings, func(f finding) bool { return f.How == want.How && f.What == want.What }) {
 					t.Errorf("without %s the thief did not get %s by %s: %v", tt.guard, want.What, want.How, l.findings)
@@ -143,19 +144,20 @@ func TestEachGuardIsNeeded(t *testing.T) {
 			}
 			said := h.actor.Said()
 			if believed := strings.Contains(said, forged); believed != (tt.guard == "closed-port") {
-				t.Errorf("the thief was believed: %v; azptend said:\n%s", believed, said)
+				t.Errorf("azptend believed the thief: %v; azptend said:\n%s", believed, said)
 			}
 		})
 	}
 }
 
-// The token leaks from a hook that does not close itself, although azptend is closed.
+// TestDumpableHookLeaksToken: the token leaks from a hook that is dumpable, although
+// azptend is closed.
 func TestDumpableHookLeaksToken(t *testing.T) {
 	t.Parallel()
 	who := accounts()[0]
 	h := newHarness(t, nil)
-	setupNamed("preStop hook").give(h, who)
-	h.hook = []string{without(t, "undumpable"), "drain", "--wait"}
+	setupWith("preStop hook").give(h, who)
+	h.hook = []string{binaryWithout(t, "undumpable"), "drain", "--wait"}
 	l := h.runThief(who, programs.Azptend, "run")
 	for _, how := range []string{"environ", "mem"} {
 		if !slices.Contains(l.findings, finding{how, "undumpable", "personal access token"}) {
@@ -164,7 +166,7 @@ func TestDumpableHookLeaksToken(t *testing.T) {
 	}
 }
 
-// takeEnv takes a variable away from what azptend is started with.
+// takeEnv removes a variable from azptend's environment and returns its value.
 func (h *harness) takeEnv(name string) (value string) {
 	h.env = slices.DeleteFunc(h.env, func(pair string) bool {
 		v, is := strings.CutPrefix(pair, name+"=")
@@ -176,14 +178,15 @@ func (h *harness) takeEnv(name string) (value string) {
 	return value
 }
 
-// A listener that is slow to come: somebody else is at the port before it.
+// slowListener is a listener that starts late, so that another process can connect to the
+// port before it.
 const slowListener = `#!/bin/bash
 if [ "$1" = run ]; then while [ ! -e "%s" ]; do sleep 0.02; done; fi
 exec -a "$0" "$(dirname "$0")/listener" "$@"
 `
 
-// TestForeignConnectionToNotificationPort is what a daemon of an earlier job can do
-// when the listener starts again: it connects before the listener does, and lies.
+// TestForeignConnectionToNotificationPort plays a daemon of an earlier job when the
+// listener starts again: it connects before the listener does, and sends a forged event.
 func TestForeignConnectionToNotificationPort(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/bin/bash"); err != nil {
@@ -194,26 +197,26 @@ func TestForeignConnectionToNotificationPort(t *testing.T) {
 			t.Parallel()
 			program := programs.Azptend
 			if !guarded {
-				program = without(t, "peer-check")
+				program = binaryWithout(t, "peer-check")
 			}
 			h := newHarness(t, nil)
 			who := accounts()[0]
-			setupNamed("IDENTITY_HEADER").give(h, who)
+			setupWith("IDENTITY_HEADER").give(h, who)
 			listener := filepath.Join(h.agent, "bin", "Agent.Listener")
 			check(t, os.Rename(listener, filepath.Join(h.agent, "bin", "listener")))
-			script := fmt.Sprintf(slowListener, filepath.Join(h.dir, "signs", "listen"))
+			script := fmt.Sprintf(slowListener, filepath.Join(h.dir, "flags", "listen"))
 			check(t, os.WriteFile(listener, []byte(script), 0o755))
 
-			// A listener that is not heard counts as busy until the drain's time is up.
+			// A listener without a connection counts as busy until the drain's deadline.
 			h.env = append(h.env, "AZP_GRACE_PERIOD=20s")
 			h.start(who, program, "run")
 			h.says("Started the listener")
-			lie := exec.CommandContext(h.ctx, thief, h.plan("plan"), "lie")
-			lie.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
-			if out, err := lie.CombinedOutput(); err != nil { // that it came is seen below
-				h.fatalf("the stranger: %v\n%s", err, out)
+			forge := exec.CommandContext(h.ctx, thief, h.plan("plan"), "forge")
+			forge.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
+			if out, err := forge.CombinedOutput(); err != nil { // the log lines below show that it connected
+				h.fatalf("thief forge: %v\n%s", err, out)
 			}
-			h.sign("listen")
+			h.createFlag("listen")
 			h.await(emulator.EventSessionCreated)
 			if !guarded {
 				h.says(`A job finished" job=` + forged)
@@ -232,11 +235,11 @@ func TestForeignConnectionToNotificationPort(t *testing.T) {
 	}
 }
 
-// TestManyConnectionsToNotificationPort is what a neighbour's job, or a daemon of an
-// earlier one, can do in the seconds between the listener's session and its
-// connection, in which the port must be open: it holds thousands of connections,
-// connects as fast as it can, and lies. The listener gets in, its jobs are heard,
-// and azptend says it in two lines.
+// TestManyConnectionsToNotificationPort plays another job on the machine, or a daemon of an
+// earlier job, between the listener's session and its connection, when the port must be
+// open. It holds thousands of connections, connects as fast as it can, and sends forged
+// events. The listener still connects, its jobs are noticed, and azptend logs the rejected
+// connections in two lines.
 func TestManyConnectionsToNotificationPort(t *testing.T) {
 	t.Parallel()
 	for _, who := range accounts() {
@@ -244,20 +247,20 @@ func TestManyConnectionsToNotificationPort(t *testing.T) {
 			continue
 		}
 		t.Run(who.name, func(t *testing.T) {
-			who.possible(t)
+			who.skipIfImpossible(t)
 			t.Parallel()
 			h := newHarness(t, nil)
-			setupNamed("IDENTITY_HEADER").give(h, who)
+			setupWith("IDENTITY_HEADER").give(h, who)
 			h.env = append(h.env, "AZPTEND_FAKEAGENT_FLAGS_TAKE=3s", "AZP_GRACE_PERIOD=20s")
 			h.start(who, programs.Azptend, "run")
 			h.says("The agent is ready")
 			ctx, done := context.WithTimeout(context.Background(), timeout)
 			defer done()
-			crowd := exec.CommandContext(ctx, thief, h.plan("plan"), "crowd")
-			crowd.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
-			out, err := crowd.CombinedOutput() // it ends when the port is closed behind the listener
-			if err != nil || !strings.Contains(string(out), `"crowd"`) {
-				h.fatalf("the crowd: %v\n%s", err, out)
+			flood := exec.CommandContext(ctx, thief, h.plan("plan"), "flood")
+			flood.Env = []string{"AGENT_HOMEDIRECTORY=" + h.agent}
+			out, err := flood.CombinedOutput() // it exits when azptend closes the port after the listener has connected
+			if err != nil || !strings.Contains(string(out), `"flood"`) {
+				h.fatalf("thief flood: %v\n%s", err, out)
 			}
 			t.Logf("%s", out)
 			h.job(1, h.plan("plan", h.agent))
@@ -266,10 +269,10 @@ func TestManyConnectionsToNotificationPort(t *testing.T) {
 			h.says("A job finished")
 			said := h.actor.Said()
 			if n := strings.Count(said, "Rejected a connection"); n != 2 {
-				t.Errorf("azptend said %d times that it turned somebody away:\n%s", n, said)
+				t.Errorf("azptend logged %d times that it rejected a connection:\n%s", n, said)
 			}
 			if strings.Contains(said, forged) || strings.Contains(said, "counts as busy") {
-				t.Errorf("the crowd was believed:\n%s", said)
+				t.Errorf("azptend believed the flood:\n%s", said)
 			}
 		})
 	}

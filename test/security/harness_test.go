@@ -26,29 +26,29 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// harness is one run of azptend with the thief for a job.
+// harness is one run of azptend with the thief as its job.
 type harness struct {
-	t           *testing.T
-	ctx         context.Context
-	where       *network
-	emulator    *emulator.Emulator
-	recorder    *recorder
-	url         string
-	began       time.Time
-	dir         string // everything below is in it, and every user may go there
-	agent       string
-	actor       *process.Actor
-	seen        uint64
-	secrets     map[string]string // by name
-	env         []string
-	metadataURL string    // where a job could ask for a token; "" where the host has no such place
-	below       bool      // azptend is started by a shell that waits for it
-	belowPID    int       // of azptend, then
-	hook        []string  // a program to run beside it as a preStop hook; nil: none
-	hooks       []int     // the pids of what runs beside it
-	external    bool      // the agent was registered elsewhere: azptend never calls its pool
-	outside     []finding // of lookers at command lines
-	shown       []byte    // at AZP_HEALTH_ADDR, while a job runs
+	t            *testing.T
+	ctx          context.Context
+	network      *network
+	emulator     *emulator.Emulator
+	recorder     *recorder
+	url          string
+	began        time.Time
+	dir          string // contains all directories; every user can enter it
+	agent        string
+	actor        *process.Actor
+	seen         uint64
+	secrets      map[string]string // by name
+	env          []string
+	metadataURL  string    // where a job could ask for a token; "" where the host has no such place
+	underShell   bool      // a shell starts azptend and waits for it
+	childPID     int       // azptend's, if underShell
+	hook         []string  // a program to run as a preStop hook; nil: none
+	hookPIDs     []int     // pids of started hooks
+	external     bool      // the agent was registered elsewhere: azptend never calls its pool
+	argvFindings []finding // secrets in command lines, as another user reads them
+	healthPages  []byte    // what AZP_HEALTH_ADDR shows while a job runs
 }
 
 func newHarness(t *testing.T, where *network) *harness {
@@ -60,9 +60,9 @@ func newHarness(t *testing.T, where *network) *harness {
 	r := &recorder{Handler: e}
 	server := &httptest.Server{Listener: where.listen(t, "127.0.0.1:0"), Config: &http.Server{Handler: r}}
 	server.Start()
-	dir, err := os.MkdirTemp("/tmp", "azptend-thief-*") // t.TempDir's parents are our own user's alone
+	dir, err := os.MkdirTemp("/tmp", "azptend-thief-*") // other users cannot enter t.TempDir's parents
 	check(t, err)
-	h := &harness{t: t, ctx: ctx, where: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
+	h := &harness{t: t, ctx: ctx, network: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
 		began: time.Now().Add(-time.Second), secrets: map[string]string{}}
 	t.Cleanup(func() {
 		if h.actor != nil {
@@ -74,11 +74,11 @@ func newHarness(t *testing.T, where *network) *harness {
 	})
 	check(t, os.Chmod(dir, 0o755))
 	check(t, programs.LayOut(h.agent))
-	for _, sub := range []string{"home", "signs"} {
+	for _, sub := range []string{"home", "flags"} {
 		check(t, os.Mkdir(filepath.Join(dir, sub), 0o755))
 	}
 	h.env = []string{
-		"AZP_HEALTH_ADDR=127.0.0.1:0", "AZP_GRACE_PERIOD=60s", // the job outlasts the SIGTERM, wherever the tests run
+		"AZP_HEALTH_ADDR=127.0.0.1:0", "AZP_GRACE_PERIOD=60s", // the job outlasts the SIGTERM on slow machines too
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, "home"), "AZP_LOG_LEVEL=debug",
 		"AZP_AGENT_DIR=" + h.agent, "AZP_AGENT_NAME=attacked", "AZPTEND_FAKEAGENT_TIME_SCALE=20",
 	}
@@ -90,16 +90,16 @@ func newHarness(t *testing.T, where *network) *harness {
 	return h
 }
 
-// start starts azptend, or another program in its place.
+// start starts azptend, or another program instead.
 func (h *harness) start(a account, program string, args ...string) {
 	h.t.Helper()
-	if h.below {
+	if h.underShell {
 		program, args = "/bin/sh", slices.Concat([]string{"-c", shellAbove, program}, args)
 	}
 	cmd := h.command(a, program, args...)
-	h.own(a)
+	h.chownAgent(a)
 	check(h.t, onThread(func() (err error) {
-		if err = h.where.enter(); err == nil {
+		if err = h.network.enter(); err == nil {
 			err = dropAllBut(a.caps)
 		}
 		if err == nil {
@@ -109,11 +109,10 @@ func (h *harness) start(a account, program string, args ...string) {
 	}))
 }
 
-// shellAbove starts a program, waits for it, and passes a SIGTERM on, as an init
-// does.
+// shellAbove starts a program, waits for it, and forwards a SIGTERM, as an init does.
 const shellAbove = `"$0" "$@" & p=$!; trap "kill -TERM $p" TERM; wait $p; wait $p`
 
-// command is a process of the container, with all its variables.
+// command returns a process of the container, with all its variables.
 func (h *harness) command(a account, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Env = "/", h.env
@@ -127,24 +126,24 @@ func (h *harness) command(a account, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// supervisor is azptend's pid.
+// supervisor returns azptend's pid.
 func (h *harness) supervisor() int {
 	h.t.Helper()
-	if !h.below {
+	if !h.underShell {
 		return h.actor.Pid()
 	}
-	if h.belowPID == 0 { // the first child, and still known when it has ended
+	if h.childPID == 0 { // the first child; remembered, because it is needed after its exit too
 		below := process.Descendants(h.actor.Pid())
 		if len(below) == 0 {
 			h.fatalf("the shell has started nothing")
 		}
-		h.belowPID = below[0]
+		h.childPID = below[0]
 	}
-	return h.belowPID
+	return h.childPID
 }
 
-// startHook starts what a platform runs before it stops a container, and returns
-// when azptend has heard of it. The hook waits for azptend's end.
+// startHook starts what a platform runs before it stops a container, and returns when
+// azptend has received its request. The hook waits for azptend's exit.
 func (h *harness) startHook(a account) {
 	h.t.Helper()
 	cmd := h.command(a, h.hook[0], h.hook[1:]...)
@@ -156,7 +155,7 @@ func (h *harness) startHook(a account) {
 	if err != nil || !strings.HasPrefix(line, "Asked agent") {
 		h.fatalf("the hook says %q, %v", line, err)
 	}
-	h.hooks = append(h.hooks, cmd.Process.Pid)
+	h.hookPIDs = append(h.hookPIDs, cmd.Process.Pid)
 }
 
 func (h *harness) await(kind string) emulator.Event {
@@ -169,11 +168,11 @@ func (h *harness) await(kind string) emulator.Event {
 	return e
 }
 
-// says waits until azptend has said something.
-func (h *harness) says(what string) {
+// says waits until azptend has logged a match of the pattern.
+func (h *harness) says(pattern string) {
 	h.t.Helper()
-	if err := h.actor.Says(h.ctx, regexp.MustCompile(what)); err != nil {
-		h.fatalf("azptend does not say %q", what)
+	if err := h.actor.Says(h.ctx, regexp.MustCompile(pattern)); err != nil {
+		h.fatalf("azptend does not say %q", pattern)
 	}
 }
 
@@ -186,8 +185,9 @@ func (h *harness) fatalf(format string, args ...any) {
 	h.t.Fatalf(format+"\nazptend said:\n%s", append(args, said)...)
 }
 
-// at stops azptend at one of its calls, does something, and lets it go on.
-func (h *harness) at(method, path string, do func()) (wait func()) {
+// hold stops azptend at one of its calls. The returned function waits for the call, runs
+// do, and lets the call continue.
+func (h *harness) hold(method, path string, do func()) (wait func()) {
 	h.t.Helper()
 	id, err := h.emulator.AddHold(emulator.Hold{Method: method, Path: path})
 	check(h.t, err)
@@ -201,7 +201,7 @@ func (h *harness) at(method, path string, do func()) (wait func()) {
 	}
 }
 
-// noteTokens adds to the secrets what came into being during the life.
+// noteTokens adds the secrets that were created during the run.
 func (h *harness) noteTokens() {
 	managing, agents, _ := h.recorder.tokens()
 	for i, token := range managing {
@@ -216,24 +216,24 @@ func (h *harness) noteTokens() {
 	}
 }
 
-// plan writes down what the thief is to look for, and where.
+// plan writes the file that tells the thief what to search for, and where.
 func (h *harness) plan(name string, folders ...string) string {
 	h.t.Helper()
 	h.noteTokens()
-	type needle struct {
+	type maskedSecret struct {
 		Name   string
 		Masked []byte
 	}
-	var needles []needle
+	var secrets []maskedSecret
 	for name, secret := range h.secrets {
 		masked := []byte(secret)
 		for i := range masked {
 			masked[i] = ^masked[i]
 		}
-		needles = append(needles, needle{name, masked})
+		secrets = append(secrets, maskedSecret{name, masked})
 	}
 	b, err := json.Marshal(map[string]any{
-		"Since": h.began, "Supervisor": h.supervisor(), "Beside": h.hooks, "Folders": folders, "Needles": needles, "Metadata": h.metadataURL,
+		"Since": h.began, "Supervisor": h.supervisor(), "Hooks": h.hookPIDs, "Folders": folders, "Secrets": secrets, "Metadata": h.metadataURL,
 	})
 	check(h.t, err)
 	path := filepath.Join(h.dir, name)
@@ -276,14 +276,15 @@ func (h *harness) parseReport(output string) report {
 	return l
 }
 
-// runThief runs azptend once: registration and removal are looked at from outside, and the
-// job is the thief. The job outlasts the SIGTERM, whatever the thief has told.
+// runThief runs azptend once. All command lines are searched during registration and
+// removal, and the job is the thief. The job outlasts the SIGTERM, whatever the thief has
+// sent to azptend.
 func (h *harness) runThief(a account, program string, args ...string) report {
 	h.t.Helper()
 	if h.external {
 		h.start(a, program, args...)
 	} else {
-		registering := h.at("POST", `/agents\?`, h.commandLines)
+		registering := h.hold("POST", `/agents\?`, h.commandLines)
 		h.start(a, program, args...)
 		registering()
 	}
@@ -296,23 +297,23 @@ func (h *harness) runThief(a account, program string, args ...string) report {
 			h.plan("plan", folders...)
 		}
 	})
-	h.shown = h.pages()
+	h.healthPages = h.pages()
 	h.drain(1)
-	l.findings = slices.Concat(l.findings, h.public(), h.outside)
+	l.findings = slices.Concat(l.findings, h.publicFindings(), h.argvFindings)
 	return l
 }
 
-// job runs the thief, once what comes before is done, and lets it wait.
+// job queues the thief, runs the functions, starts the search, and leaves the job waiting.
 func (h *harness) job(id int64, plan string, before ...func()) report {
 	h.t.Helper()
-	signs := filepath.Join(h.dir, "signs")
-	script := fmt.Sprintf("while [ ! -e %[1]s/look ]; do sleep 0.05; done; %[2]s %[3]s || echo '{}'; while [ ! -e %[1]s/go-on ]; do sleep 0.05; done", signs, thief, plan)
+	flags := filepath.Join(h.dir, "flags")
+	script := fmt.Sprintf("while [ ! -e %[1]s/look ]; do sleep 0.05; done; %[2]s %[3]s || echo '{}'; while [ ! -e %[1]s/go-on ]; do sleep 0.05; done", flags, thief, plan)
 	_, err := h.emulator.QueueJob(emulator.JobSpec{Name: "thief", Script: script, Force: true})
 	check(h.t, err)
 	for _, do := range before {
 		do()
 	}
-	h.sign("look")
+	h.createFlag("look")
 	_, log, err := h.emulator.WaitJob(h.ctx, id, func(j emulator.Job, log string) bool {
 		return strings.Contains(log, `"done":true`) || j.Result != ""
 	})
@@ -322,18 +323,18 @@ func (h *harness) job(id int64, plan string, before ...func()) report {
 	return h.parseReport(log)
 }
 
-// sign tells something that waits for it.
-func (h *harness) sign(name string) {
+// createFlag creates a file that a script waits for.
+func (h *harness) createFlag(name string) {
 	h.t.Helper()
-	check(h.t, os.WriteFile(filepath.Join(h.dir, "signs", name), nil, 0o644))
+	check(h.t, os.WriteFile(filepath.Join(h.dir, "flags", name), nil, 0o644))
 }
 
-// drain ends azptend: the job must be finished, and the agent removed.
+// drain ends azptend. The job must succeed, and the agent must be removed.
 func (h *harness) drain(id int64) {
 	h.t.Helper()
 	removing := func() {}
 	if !h.external {
-		removing = h.at("DELETE", `/agents/\d+`, h.commandLines)
+		removing = h.hold("DELETE", `/agents/\d+`, h.commandLines)
 	}
 	check(h.t, h.actor.Signal(syscall.SIGTERM))
 	if h.external {
@@ -341,7 +342,7 @@ func (h *harness) drain(id int64) {
 	} else {
 		h.await(emulator.EventAgentDisabled)
 	}
-	h.sign("go-on")
+	h.createFlag("go-on")
 	if e := h.await(emulator.EventJobFinished); e.RequestID != id || e.Result != "succeeded" {
 		h.fatalf("the job ended as %s", e.Result)
 	}
@@ -359,7 +360,7 @@ func (h *harness) drain(id int64) {
 	}
 }
 
-// commandLines looks at every command line there is.
+// commandLines searches the command lines of all processes.
 func (h *harness) commandLines() {
 	h.noteTokens()
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -367,22 +368,23 @@ func (h *harness) commandLines() {
 		b, _ := os.ReadFile(file)
 		for name, secret := range h.secrets {
 			if bytes.Contains(b, []byte(secret)) {
-				h.outside = append(h.outside, finding{"argv, from outside", file, name})
+				h.argvFindings = append(h.argvFindings, finding{"argv, from outside", file, name})
 			}
 		}
 	}
 }
 
-var shownAt = regexp.MustCompile(`page=(http://\S+)/`)
+var pageURL = regexp.MustCompile(`page=(http://\S+)/`)
 
-// pages are the probes, the status and the metrics, as anybody on the network
-// reads them. Those of another network's loopback are not: they are the same.
+// pages returns the probes, the status and the metrics, as they can be read over the
+// network. They are not read if azptend is in another network namespace, where they are the
+// same.
 func (h *harness) pages() []byte {
 	h.t.Helper()
-	if h.where != nil {
+	if h.network != nil {
 		return []byte("out of reach")
 	}
-	where := shownAt.FindStringSubmatch(h.actor.Said())
+	where := pageURL.FindStringSubmatch(h.actor.Said())
 	if where == nil {
 		h.fatalf("nothing is shown")
 	}
@@ -400,9 +402,9 @@ func (h *harness) pages() []byte {
 	return all
 }
 
-// public looks through what anybody with access to the pool, the network's other
-// end, the container's log or the probes' address can read.
-func (h *harness) public() []finding {
+// publicFindings searches what people with access to the pool, the server, the container's
+// log or the probes' address can read.
+func (h *harness) publicFindings() []finding {
 	h.t.Helper()
 	dir := filepath.Join(h.dir, "public")
 	check(h.t, os.Mkdir(dir, 0o700))
@@ -410,7 +412,7 @@ func (h *harness) public() []finding {
 	state, err := json.Marshal(h.emulator.State())
 	check(h.t, err)
 	_, _, sent := h.recorder.tokens()
-	for name, b := range map[string][]byte{"log": []byte(said), "pool": state, "sent": sent, "shown": h.shown} {
+	for name, b := range map[string][]byte{"log": []byte(said), "pool": state, "sent": sent, "pages": h.healthPages} {
 		if len(b) == 0 {
 			h.fatalf("there is no %s", name)
 		}

@@ -10,17 +10,17 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// programs and thief (test/security/thief) are built as they are shipped. The race
-// detector would make other programs of them.
+// programs and thief (test/security/thief) are built as they are shipped, without the race
+// detector.
 var (
 	programs launch.Programs
 	thief    string
 )
 
-// timeout bounds each wait. It only matters to a test that fails.
+// timeout limits each wait. Only a test that fails reaches it.
 const timeout = 60 * time.Second
 
-// scale shrinks the slow times of the protocol, not of azptend.
+// scale divides the protocol's long times. azptend's own times are not scaled.
 const scale = 20
 
 func TestMain(m *testing.M) {

@@ -16,17 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network is where azptend and its jobs run. A nil *network is the machine's own.
+// network is the network of azptend and its jobs. A nil *network is the machine's own.
 type network struct {
 	ns *os.File
 }
 
-// metadataAddress is the metadata service's on every host that has one.
+// metadataAddress is the address of every metadata service.
 const metadataAddress = "169.254.169.254"
 
-// newNetwork makes a network namespace in which the metadata service's address
-// is a local one, and then makes the rules ("ip rule" arguments) there. That of
-// local addresses is moved behind them: on a host the address is not local.
+// newNetwork makes a network namespace in which the metadata service's address is a local
+// one, and then adds the rules ("ip rule" arguments). The rule for local addresses is moved
+// behind them, because on a real host the address is not local.
 func newNetwork(t *testing.T, rules ...string) *network {
 	t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil {
@@ -57,8 +57,8 @@ func newNetwork(t *testing.T, rules ...string) *network {
 	return n
 }
 
-// onThread runs f on a thread that ends with it: what f changes about its thread
-// is changed for f and the processes it starts.
+// onThread runs f on a thread that exits after it. What f changes about its thread affects
+// only f and the processes it starts.
 func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -68,7 +68,7 @@ func onThread(f func() error) error {
 	return <-done
 }
 
-// enter takes the thread there.
+// enter moves the thread into the network.
 func (n *network) enter() error {
 	if n == nil {
 		return nil
@@ -88,9 +88,9 @@ func (n *network) listen(t *testing.T, address string) net.Listener {
 	return l
 }
 
-// metadata is the metadata service's way to a token (reference/identity.md 1.3): whoever
-// sends the header "Metadata: true" gets one. Behind it is the emulator's other
-// endpoint.
+// metadata serves tokens as the metadata service does (reference/identity.md 1.3): every
+// request with the header "Metadata: true" gets one. The emulator's endpoint for Container
+// Apps answers.
 func (h *harness) metadata(identityHeader string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Metadata") != "true" || r.URL.Path != "/metadata/identity/oauth2/token" {

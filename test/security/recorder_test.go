@@ -10,30 +10,29 @@ import (
 	"sync"
 )
 
-// recorder stands before the emulator and keeps what the emulator's own records
-// leave out on purpose: tokens, and everything that was sent.
+// recorder is in front of the emulator and keeps what the emulator's own records leave out
+// on purpose: tokens, and all requests.
 type recorder struct {
 	http.Handler
 
-	mu      sync.Mutex
-	managed []string // tokens of the identity endpoint and of Entra ID
-	agents  []string // tokens that agents got with their key
-	sent    bytes.Buffer
+	mu             sync.Mutex
+	identityTokens []string // tokens of the identity endpoint and of Entra ID
+	agentTokens    []string // tokens that agents got with their keys
+	sent           bytes.Buffer
 }
 
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case strings.HasPrefix(req.URL.Path, "/msi/"), strings.HasSuffix(req.URL.Path, "/oauth2/v2.0/token"):
-		r.keepToken(w, req, &r.managed)
+		r.keepToken(w, req, &r.identityTokens)
 	case strings.Contains(req.URL.Path, "/oauth2/token"):
-		r.keepToken(w, req, &r.agents)
+		r.keepToken(w, req, &r.agentTokens)
 	default:
 		r.keepRequest(req)
 		r.Handler.ServeHTTP(w, req)
 	}
 }
 
-// keepToken keeps the token of an answer.
 func (r *recorder) keepToken(w http.ResponseWriter, req *http.Request, in *[]string) {
 	copied := &copier{ResponseWriter: w}
 	r.Handler.ServeHTTP(copied, req)
@@ -57,7 +56,7 @@ func (c *copier) Write(b []byte) (int, error) {
 	return c.ResponseWriter.Write(b)
 }
 
-// keepRequest keeps a request but for what azptend itself logs on with.
+// keepRequest keeps a request, without the credential that azptend itself sends.
 func (r *recorder) keepRequest(req *http.Request) {
 	body, _ := io.ReadAll(req.Body)
 	req.Body = io.NopCloser(bytes.NewReader(body))
@@ -70,9 +69,9 @@ func (r *recorder) keepRequest(req *http.Request) {
 	fmt.Fprintf(&r.sent, "%s %s\n%v\n%s\n", req.Method, req.URL, headers, body)
 }
 
-// tokens returns the last tokens, and all that was sent.
+// tokens returns the tokens, and all requests.
 func (r *recorder) tokens() (managing, agents []string, sent []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append(managing, r.managed...), append(agents, r.agents...), bytes.Clone(r.sent.Bytes())
+	return append(managing, r.identityTokens...), append(agents, r.agentTokens...), bytes.Clone(r.sent.Bytes())
 }

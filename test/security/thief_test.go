@@ -25,11 +25,11 @@ import (
 // identitySetup is how azptend gets its identity, a row of the table.
 type identitySetup struct {
 	name  string
-	rules []string // of its network; nil: it is the machine's own
+	rules []string // of its network namespace; nil: the machine's own network
 	give  func(h *harness, a account)
 }
 
-// byRule is the setup whose metadata service is closed to the jobs' user.
+// byRule is the setup in which the jobs' user cannot reach the metadata service.
 const byRule = "a metadata service, and an `ip rule` for the jobs' user"
 
 func identitySetups() []identitySetup {
@@ -45,9 +45,9 @@ func identitySetups() []identitySetup {
 			}
 		}},
 		{"a personal access token (`AZP_TOKEN`)", nil, givePAT},
-		{belowShell, nil, func(h *harness, a account) {
+		{underShell, nil, func(h *harness, a account) {
 			givePAT(h, a)
-			h.below = true
+			h.underShell = true
 		}},
 		{besideHook, nil, func(h *harness, a account) {
 			givePAT(h, a)
@@ -55,12 +55,12 @@ func identitySetups() []identitySetup {
 		}},
 		{"a token file of azptend's user, mode 0400 (`AZP_TOKEN_FILE`)", nil, func(h *harness, a account) {
 			h.secrets["token file"] = h.emulator.DefaultPAT
-			h.env = append(h.env, "AZP_TOKEN_FILE="+h.private("token", []byte(h.emulator.DefaultPAT+"\n"), a))
+			h.env = append(h.env, "AZP_TOKEN_FILE="+h.writePrivate("token", []byte(h.emulator.DefaultPAT+"\n"), a))
 		}},
 		{"a metadata service (VM, AKS node, Container Instances)", []string{}, giveMetadata},
 		{byRule, []string{"rule add pref 10 uidrange 64002-64002 to " + metadataAddress + "/32 prohibit"}, giveMetadata},
 		{"a service principal's secret (`AZP_CLIENTSECRET`)", nil, func(h *harness, _ account) {
-			secret := rand.Text() // a constant would be in the test's own binary, below /tmp
+			secret := rand.Text() // a constant would be in the test's binary, in /tmp, where the thief searches
 			h.secrets["client secret"] = secret
 			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Secret: secret}, "AZP_CLIENTSECRET="+secret)
 		}},
@@ -70,23 +70,23 @@ func identitySetups() []identitySetup {
 			lines := strings.Split(strings.TrimSpace(string(both)), "\n")
 			h.secrets["certificate's key"] = lines[len(lines)-3] // a line of the key's text
 			h.giveApplication(emulator.Identity{Kind: "servicePrincipal", Certificate: string(both)},
-				"AZP_CLIENTCERTIFICATE="+h.private("app.pem", both, a))
+				"AZP_CLIENTCERTIFICATE="+h.writePrivate("app.pem", both, a))
 		}},
 		{"AKS workload identity, its projected token of azptend's user, mode 0400", nil, func(h *harness, a account) {
 			token, err := h.emulator.ProjectedToken("system:serviceaccount:agents:pool")
 			check(h.t, err)
 			h.secrets["projected token"] = token
 			h.giveApplication(emulator.Identity{Subject: "system:serviceaccount:agents:pool"},
-				"AZURE_FEDERATED_TOKEN_FILE="+h.private("projected", []byte(token+"\n"), a))
+				"AZURE_FEDERATED_TOKEN_FILE="+h.writePrivate("projected", []byte(token+"\n"), a))
 		}},
-		{nothing, nil, giveNothing},
+		{noIdentity, nil, giveRegistered},
 	}
 }
 
-// belowShell is the setup whose azptend has a process above it that waits, and
-// besideHook the one that runs a preStop hook while a job runs.
+// underShell is the setup in which azptend's parent is a shell that waits. In besideHook a
+// preStop hook runs during the job.
 const (
-	belowShell = "a personal access token, below a shell or an init (`sh -c`, tini, `--init`)"
+	underShell = "a personal access token, below a shell or an init (`sh -c`, tini, `--init`)"
 	besideHook = "a personal access token, and a preStop hook (`azptend drain --wait`)"
 )
 
@@ -95,11 +95,11 @@ func givePAT(h *harness, _ account) {
 	h.env = append(h.env, "AZP_TOKEN="+h.emulator.DefaultPAT)
 }
 
-// nothing is the setup whose azptend has no identity, but the agent's own key.
-const nothing = "nothing: registered elsewhere (`run --registered`)"
+// noIdentity is the setup in which azptend has no identity, except the agent's own key.
+const noIdentity = "nothing: registered elsewhere (`run --registered`)"
 
-// private writes a file that azptend's user alone may read.
-func (h *harness) private(name string, content []byte, a account) string {
+// writePrivate writes a file that only azptend's user can read.
+func (h *harness) writePrivate(name string, content []byte, a account) string {
 	h.t.Helper()
 	file := filepath.Join(h.dir, name)
 	check(h.t, os.WriteFile(file, content, 0o400))
@@ -109,8 +109,8 @@ func (h *harness) private(name string, content []byte, a account) string {
 	return file
 }
 
-// giveApplication registers an application with Entra ID, which is behind an
-// authority of its own, and gives azptend how it logs on as it.
+// giveApplication registers an application with Entra ID, which has an authority of its
+// own, and gives azptend the application's credential.
 func (h *harness) giveApplication(app emulator.Identity, proof string) {
 	h.t.Helper()
 	app.ObjectID, app.Member = "22222222-0000-4000-8000-000000000001", true
@@ -133,9 +133,9 @@ func (h *harness) giveApplication(app emulator.Identity, proof string) {
 	}
 }
 
-// giveNothing registers the agent in the place of an init container, which alone
-// has an identity.
-func giveNothing(h *harness, a account) {
+// giveRegistered registers the agent as an init container would. Only that command has an
+// identity.
+func giveRegistered(h *harness, a account) {
 	out := filepath.Join(h.dir, "handed")
 	register := exec.CommandContext(h.ctx, programs.Azptend, "register", "--out", out)
 	for _, v := range h.emulator.Environment(h.url) {
@@ -170,30 +170,31 @@ func giveMetadata(h *harness, _ account) {
 	}
 	h.env = append(h.env, "MANAGED_IDENTITY_OBJECT_ID="+object)
 	service := &http.Server{Handler: h.metadata(header)}
-	l := h.where.listen(h.t, metadataAddress+":80")
+	l := h.network.listen(h.t, metadataAddress+":80")
 	go func() { _ = service.Serve(l) }()
 	h.t.Cleanup(func() { service.Close() })
 	h.metadataURL = "http://" + metadataAddress + "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=" +
 		emulator.DevOpsResource + "&object_id=" + object
 }
 
-// inherent says why a thief may have found something in every setup: it is the
-// agent's own, and the agent's jobs are its user.
-func inherent(f finding) bool {
+// ownSecret reports whether a finding is allowed in every setup: it is the agent's own
+// secret, and the agent runs as the jobs' user.
+func ownSecret(f finding) bool {
 	own := strings.HasPrefix(f.What, "agent's ")
 	byUser := f.How == "file" && filepath.Base(f.Where) == ".credentials_rsaparams" ||
 		(f.How == "mem" || f.How == "fd") && (f.Where == "Agent.Listener" || f.Where == "Agent.Worker")
-	// The agent itself sends its token to the server, which knows it.
+	// The agent itself sends its token to the server.
 	return own && (byUser || f.How == "file" && strings.HasSuffix(f.Where, "/public/sent"))
 }
 
-// secretFiles are the files that hold a setup's secret, and what it is.
+// secretFiles maps the files that hold a setup's secret to the secret's name.
 var secretFiles = map[string]string{"token": "token file", "app.pem": "certificate's key", "projected": "projected token"}
 
-// opening says why a cell is open, and by what it is known to be; "" is closed.
-func opening(setup identitySetup, a account) (why string, known func(finding) bool) {
+// whyOpen returns why a cell is open, and which findings are expected then; "" means
+// closed.
+func whyOpen(setup identitySetup, a account) (why string, known func(finding) bool) {
 	switch {
-	case setup.name == nothing: // and root may see it
+	case setup.name == noIdentity: // root can still read it
 		return "", func(f finding) bool {
 			return a.root && a.caps == nil && f.Where == "azptend" && (f.What == "azptend itself" || strings.HasPrefix(f.What, "agent's "))
 		}
@@ -203,10 +204,10 @@ func opening(setup identitySetup, a account) (why string, known func(finding) bo
 		}
 	case a.root && a.caps == nil && a.jobs == "":
 		return "root with this capability sees into every process; azptend warns of it", func(f finding) bool {
-			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What || setup.name == belowShell && fromShell(f)
+			return f.Where == "azptend" || f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What || setup.name == underShell && inShellEnviron(f)
 		}
-	case setup.name == belowShell && a.jobs == "":
-		return "the environment of the process above shows it; azptend warns of it", fromShell
+	case setup.name == underShell && a.jobs == "":
+		return "the environment of the process above shows it; azptend warns of it", inShellEnviron
 	case strings.Contains(setup.name, "mode 0400") && a.jobs == "":
 		return "the file is readable for the jobs' user", func(f finding) bool {
 			return f.How == "file" && secretFiles[filepath.Base(f.Where)] == f.What
@@ -215,11 +216,12 @@ func opening(setup identitySetup, a account) (why string, known func(finding) bo
 	return "", func(finding) bool { return false }
 }
 
-// fromShell says that something was in the environment of the shell above azptend.
-func fromShell(f finding) bool { return f.How == "environ" && f.Where == "sh" }
+// inShellEnviron reports whether a finding was in the environment of the shell above
+// azptend.
+func inShellEnviron(f finding) bool { return f.How == "environ" && f.Where == "sh" }
 
-// TestThief plays a job that looks for azptend's identity, for each way to have
-// one and each user to be. The table of docs/security.md is what it found.
+// TestThief plays a job that searches for azptend's identity, for each identity setup and
+// each account. The table of docs/security.md is the result.
 func TestThief(t *testing.T) {
 	t.Parallel()
 	table := &resultTable{cells: map[string]string{}}
@@ -227,7 +229,7 @@ func TestThief(t *testing.T) {
 		for _, setup := range identitySetups() {
 			for _, a := range accounts() {
 				t.Run(setup.name+"/"+a.name, func(t *testing.T) {
-					a.possible(t)
+					a.skipIfImpossible(t)
 					if setup.name == byRule && a.jobs == "" {
 						table.set(setup.name, a.name, "impossible: azptend itself would be cut off")
 						return
@@ -255,15 +257,15 @@ func playCell(t *testing.T, setup identitySetup, a account) string {
 	h := newHarness(t, where)
 	setup.give(h, a)
 	l := h.runThief(a, programs.Azptend, "run")
-	why, known := opening(setup, a)
+	why, known := whyOpen(setup, a)
 	var stolen, own int
-	var heard bool
+	var answered bool
 	for _, f := range l.findings {
 		switch {
-		case inherent(f):
+		case ownSecret(f):
 			own++
 		case f == (finding{"control socket", "azptend", "azptend listens"}) && a.jobs == "":
-			heard = true // it could ask for a drain; it could as well kill its own user's process
+			answered = true // it can request a drain, but it can also kill that process
 		case known(f):
 			stolen++
 		default:
@@ -271,22 +273,22 @@ func playCell(t *testing.T, setup identitySetup, a account) string {
 		}
 	}
 	if own == 0 {
-		t.Error("the thief has not even found the agent's own key: it cannot look")
+		t.Error("the thief has not even found the agent's own key: it cannot search")
 	}
-	if !heard && a.jobs == "" {
+	if !answered && a.jobs == "" {
 		t.Error("the thief has not found the control socket of its own user's azptend: it cannot ask")
 	}
 	if l.end.Processes < 3 || l.end.Files < 3 {
-		t.Errorf("the thief looked at too little: %+v", l.end)
+		t.Errorf("the thief searched too little: %+v", l.end)
 	}
-	if warned := strings.Contains(h.actor.Said(), "in the environment of a parent process of azptend"); warned != slices.ContainsFunc(l.findings, fromShell) {
+	if warned := strings.Contains(h.actor.Said(), "in the environment of a parent process of azptend"); warned != slices.ContainsFunc(l.findings, inShellEnviron) {
 		t.Errorf("azptend warns of the process above it: %v", warned)
 	}
 	if why != "" && stolen == 0 {
 		t.Errorf("nothing was stolen, though %s", why)
 	}
 	if everywhere := a.root && a.caps == nil && a.jobs == ""; why == "" && !everywhere && l.end.Denied < 5 {
-		t.Errorf("only %d doors were closed to the thief", l.end.Denied)
+		t.Errorf("only %d attempts of the thief were denied", l.end.Denied)
 	}
 	if said := h.actor.Said(); strings.Contains(said, forged) {
 		t.Errorf("azptend believed the thief:\n%s", said)
@@ -301,7 +303,7 @@ func playCell(t *testing.T, setup identitySetup, a account) string {
 	return "open: " + why
 }
 
-// forged is the job that the thief says has ended.
+// forged is the job that the thief reports as finished.
 const forged = "f0f0f0f0-0000-4000-8000-00000000dead"
 
 // resultTable is the table of docs/security.md.
@@ -342,7 +344,7 @@ var update = flag.Bool("update", false, "write the table of docs/security.md")
 
 var inDocs = regexp.MustCompile(`(?s)(<!-- thief: written by go test ./test/security -run TestThief -update -->\n).*?(<!-- /thief -->)`)
 
-// compare holds the page's table against what the thief found.
+// compare compares the page's table with the results.
 func (m *resultTable) compare(t *testing.T) {
 	t.Helper()
 	if all := len(identitySetups()) * len(accounts()); len(m.cells) != all {

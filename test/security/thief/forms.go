@@ -12,7 +12,7 @@ import (
 	"unicode/utf16"
 )
 
-// form is a secret in all the ways it may be written.
+// form is a secret in all encodings that are searched for.
 type form struct {
 	name  string
 	texts [][]byte
@@ -27,25 +27,25 @@ func (f form) in(b []byte) bool {
 	return false
 }
 
-// learn unmasks the secrets.
-func (t *thief) learn() {
-	for _, n := range t.plan.Needles {
+// unmask restores the secrets from the plan.
+func (t *thief) unmask() {
+	for _, n := range t.plan.Secrets {
 		raw := make([]byte, len(n.Masked))
 		for i, c := range n.Masked {
 			raw[i] = ^c
 		}
-		f := form{name: n.Name, texts: written(raw)}
+		f := form{name: n.Name, texts: encodings(raw)}
 		for _, text := range f.texts {
-			t.longest = max(t.longest, len(text))
+			t.maxLength = max(t.maxLength, len(text))
 		}
-		t.needles = append(t.needles, f)
+		t.secrets = append(t.secrets, f)
 	}
 }
 
-// written is a secret as it is, in hexadecimal, in the escapes of a URL, in the
-// 16-bit characters of .NET, and in base64 wherever in a longer text it stands,
-// as the PAT does after a colon in an Authorization header.
-func written(raw []byte) [][]byte {
+// encodings returns a secret as it is, in hexadecimal, URL-escaped, in the 16-bit
+// characters of .NET, and in base64 at each offset in a longer text, as a PAT is after a
+// colon in an Authorization header.
+func encodings(raw []byte) [][]byte {
 	texts := [][]byte{raw, []byte(hex.EncodeToString(raw)), []byte(url.QueryEscape(string(raw)))}
 	var wide []byte
 	for _, u := range utf16.Encode([]rune(string(raw))) {
@@ -60,22 +60,22 @@ func written(raw []byte) [][]byte {
 		}
 	}
 	slices.SortFunc(texts, bytes.Compare)
-	return slices.CompactFunc(texts, bytes.Equal) // most secrets have nothing that a URL escapes
+	return slices.CompactFunc(texts, bytes.Equal) // URL escaping does not change most secrets
 }
 
-// stream looks through something long.
-func (t *thief) stream(how, where string, r io.Reader) {
-	buf := make([]byte, 0, 1<<20+t.longest)
+// scan searches a stream.
+func (t *thief) scan(how, where string, r io.Reader) {
+	buf := make([]byte, 0, 1<<20+t.maxLength)
 	for {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if len(bytes.Trim(buf, "\x00")) > 0 { // most of a heap was never used
-			t.look(how, where, buf)
+		if len(bytes.Trim(buf, "\x00")) > 0 { // most of a heap is zero
+			t.search(how, where, buf)
 		}
 		if err != nil {
 			return
 		}
-		keep := min(len(buf), t.longest)
+		keep := min(len(buf), t.maxLength)
 		buf = append(buf[:0], buf[len(buf)-keep:]...)
 	}
 }

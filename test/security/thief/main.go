@@ -1,15 +1,15 @@
 //go:build linux
 
-// Command thief is what a job could be: it looks for azptend's secrets wherever
-// a process of its user can look, and prints what it finds, a line of JSON each.
-// It is told what to look for in a form that it cannot meet by chance, and judges
-// nothing: TestThief does.
+// Command thief is what a job could be: it searches for azptend's secrets wherever a
+// process of its user can look, and prints each finding as a line of JSON. The plan has the
+// secrets in a masked form that occurs nowhere by chance. The thief does not judge:
+// TestThief does.
 //
-//	thief PLAN           look everywhere
-//	thief PLAN files     look at the plan's folders alone
-//	thief PLAN lie       only lie
-//	thief PLAN crowd     keep the listener from the notification port, and lie there
-//	thief PLAN userns    look at azptend alone, from a user namespace of its own
+//	thief PLAN           search everywhere
+//	thief PLAN files     search only the plan's folders
+//	thief PLAN forge     only send a forged end of the job
+//	thief PLAN flood     flood the notification port, with forged events too
+//	thief PLAN userns    search only azptend, from a new user namespace
 package main
 
 import (
@@ -30,18 +30,18 @@ import (
 	"time"
 )
 
-// plan is what the thief is told. That it knows azptend's pid is no gift: it is
-// one of its own ancestors.
+// plan is what the test tells the thief. azptend's pid is no secret: azptend is an ancestor
+// of the thief.
 type plan struct {
-	Since      time.Time // nothing older can hold the secrets
+	Since      time.Time // older files cannot contain the secrets
 	Supervisor int
-	Beside     []int // processes of azptend's besides, such as a hook
+	Hooks      []int // pids of azptend's hooks
 	Folders    []string
-	Metadata   string // what to ask the metadata service; "" where there is none
-	Needles    []needle
+	Metadata   string // the URL that returns a token; "" if there is no metadata service
+	Secrets    []maskedSecret
 }
 
-type needle struct {
+type maskedSecret struct {
 	Name   string
 	Masked []byte // the secret with every bit flipped
 }
@@ -53,8 +53,8 @@ type finding struct {
 	What  string `json:"what"`
 }
 
-// end is the last line: how much was looked at, so that a thief who could not
-// look is not taken for one who found nothing.
+// end is the last line. It counts what was searched, so that a thief that could not look is
+// not mistaken for one that found nothing.
 type end struct {
 	Done      bool `json:"done"`
 	Processes int  `json:"processes"`
@@ -63,24 +63,24 @@ type end struct {
 }
 
 type thief struct {
-	plan    plan
-	needles []form
-	longest int
-	seen    map[finding]bool
-	end     end
-	via     string // a prefix for how
+	plan      plan
+	secrets   []form
+	maxLength int
+	seen      map[finding]bool
+	end       end
+	via       string // a prefix for how
 }
 
 func main() {
-	if err := steal(os.Args); err != nil {
+	if err := run(os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "thief:", err)
 		os.Exit(1)
 	}
 }
 
-func steal(args []string) error {
+func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: thief PLAN [files|lie|crowd|userns]")
+		return fmt.Errorf("usage: thief PLAN [files|forge|flood|userns]")
 	}
 	t := &thief{seen: map[finding]bool{}}
 	b, err := os.ReadFile(args[1])
@@ -90,19 +90,19 @@ func steal(args []string) error {
 	if err := json.Unmarshal(b, &t.plan); err != nil {
 		return err
 	}
-	t.learn()
+	t.unmask()
 	switch mode := strings.Join(args[2:], " "); mode {
 	case "":
-		t.everywhere(args)
+		t.searchEverywhere(args)
 	case "files":
-		t.folders()
-	case "lie":
-		t.lie()
-	case "crowd":
-		t.crowd()
+		t.searchFolders()
+	case "forge":
+		t.forge()
+	case "flood":
+		t.flood()
 	case "userns":
 		t.via = "userns "
-		t.supervisor()
+		t.searchSupervisor()
 		return nil
 	default:
 		return fmt.Errorf("there is no mode %q", mode)
@@ -111,24 +111,24 @@ func steal(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(t.end)
 }
 
-func (t *thief) everywhere(args []string) {
-	t.look("own environment", "", []byte(strings.Join(os.Environ(), "\x00")))
-	t.processes()
-	t.supervisor()
-	t.folders()
-	t.ask()
-	t.lie()
+func (t *thief) searchEverywhere(args []string) {
+	t.search("own environment", "", []byte(strings.Join(os.Environ(), "\x00")))
+	t.searchProcesses()
+	t.searchSupervisor()
+	t.searchFolders()
+	t.askMetadata()
+	t.forge()
 	t.control()
 	t.fromNamespace(args)
 }
 
-func (t *thief) folders() {
+func (t *thief) searchFolders() {
 	for _, folder := range t.plan.Folders {
-		t.folder(folder)
+		t.searchFolder(folder)
 	}
 }
 
-// found prints a finding, once.
+// found prints a finding, if it is new.
 func (t *thief) found(how, where, what string) {
 	f := finding{t.via + how, where, what}
 	if !t.seen[f] {
@@ -137,17 +137,17 @@ func (t *thief) found(how, where, what string) {
 	}
 }
 
-// look looks for every secret in b.
-func (t *thief) look(how, where string, b []byte) {
-	for _, n := range t.needles {
+// search searches b for every secret.
+func (t *thief) search(how, where string, b []byte) {
+	for _, n := range t.secrets {
 		if n.in(b) {
 			t.found(how, where, n.name)
 		}
 	}
 }
 
-// folder looks into every file that was made or changed in the time in question.
-func (t *thief) folder(root string) {
+// searchFolder searches every file that was changed after the plan's time.
+func (t *thief) searchFolder(root string) {
 	_ = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			t.end.Denied++
@@ -164,13 +164,13 @@ func (t *thief) folder(root string) {
 		}
 		defer f.Close()
 		t.end.Files++
-		t.stream("file", path, f)
+		t.scan("file", path, f)
 		return nil
 	})
 }
 
-// ask asks the metadata service for a token, as anybody on its host may.
-func (t *thief) ask() {
+// askMetadata requests a token from the metadata service, as every process on its host can.
+func (t *thief) askMetadata() {
 	if t.plan.Metadata == "" {
 		return
 	}
@@ -185,14 +185,14 @@ func (t *thief) ask() {
 		return
 	}
 	defer resp.Body.Close()
-	t.stream("metadata service", req.URL.Host, resp.Body)
+	t.scan("metadata service", req.URL.Host, resp.Body)
 }
 
-// forged is a job that nobody has queued.
+// forged is the id of a job that does not exist.
 const forged = "f0f0f0f0-0000-4000-8000-00000000dead"
 
-// lie tells azptend that the job has ended, at the address that .agent names.
-func (t *thief) lie() {
+// forge tells azptend that the job has ended, at the address in .agent.
+func (t *thief) forge() {
 	address := notificationAddress()
 	if address == "" {
 		return
@@ -211,7 +211,7 @@ func (t *thief) lie() {
 	}
 }
 
-// notificationAddress is what .agent names; "" where it names none.
+// notificationAddress returns the address in .agent, or "".
 func notificationAddress() string {
 	b, err := os.ReadFile(filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".agent"))
 	if err != nil {
@@ -222,23 +222,23 @@ func notificationAddress() string {
 	return settings.NotificationSocketAddress
 }
 
-// held is how many connections the crowd keeps open, and floods how many of it
-// connect as fast as they can.
-const held, floods = 2000, 4
+// openConnections is how many connections a flood keeps open. flooders is how many
+// goroutines connect as fast as they can.
+const openConnections, flooders = 2000, 4
 
-// crowd connects without end, says nothing on some connections and lies on others,
-// until the port is closed behind the listener.
-func (t *thief) crowd() {
+// flood keeps some connections open and idle, and sends forged events on others,
+// until azptend closes the port after its listener has connected.
+func (t *thief) flood() {
 	address := notificationAddress()
 	var kept []net.Conn
-	for range held {
+	for range openConnections {
 		if conn, err := net.Dial("tcp4", address); err == nil {
 			kept = append(kept, conn)
 		}
 	}
 	var all sync.WaitGroup
 	var came atomic.Int64
-	for range floods {
+	for range flooders {
 		all.Go(func() {
 			for {
 				conn, err := net.DialTimeout("tcp4", address, time.Second)
@@ -254,14 +254,14 @@ func (t *thief) crowd() {
 		})
 	}
 	all.Wait()
-	t.found("crowd", fmt.Sprint(came.Load()+int64(len(kept))), "connections")
+	t.found("flood", fmt.Sprint(came.Load()+int64(len(kept))), "connections")
 	for _, conn := range kept {
 		conn.Close()
 	}
 }
 
-// control asks azptend at its control socket how it is; whoever gets an answer
-// could ask for a drain as well.
+// control requests azptend's status at its control socket. A process that gets an answer
+// could also request a drain.
 func (t *thief) control() {
 	sockets := []string{filepath.Join(os.Getenv("AGENT_HOMEDIRECTORY"), ".azptend", "control.sock")}
 	for _, pattern := range []string{"/run/azptend/*", "/dev/shm/azptend-*"} {
@@ -285,13 +285,13 @@ func (t *thief) askAt(socket string) {
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	_, _ = fmt.Fprintln(conn, `{"v":1,"ask":"status"}`)
 	answer, _ := bufio.NewReader(conn).ReadBytes('\n')
-	t.look("control socket", "azptend", answer)
+	t.search("control socket", "azptend", answer)
 	if bytes.Contains(answer, []byte(`"status"`)) {
 		t.found("control socket", "azptend", "azptend listens")
 	}
 }
 
-// fromNamespace looks at azptend once more as root of a user namespace.
+// fromNamespace searches azptend again, as root of a user namespace.
 func (t *thief) fromNamespace(args []string) {
 	cmd := exec.Command("/proc/self/exe", args[1], "userns")
 	cmd.Stdout = os.Stdout
@@ -300,7 +300,7 @@ func (t *thief) fromNamespace(args []string) {
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
-	if cmd.Run() != nil { // forbidden on many systems
+	if cmd.Run() != nil { // many systems forbid user namespaces
 		t.end.Denied++
 	}
 }

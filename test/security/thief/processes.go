@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes reads what every process of the system shows, from azptend down to our
-// own parent and beside it all that is in them, and above azptend what they were
-// started with.
-func (t *thief) processes() {
+// searchProcesses searches the command lines of all processes, the whole contents of the
+// thief's ancestors up to azptend and of azptend's hooks, and the environments of azptend's
+// ancestors.
+func (t *thief) searchProcesses() {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
@@ -29,28 +29,28 @@ func (t *thief) processes() {
 		}
 		if cmdline, err := os.ReadFile(dir + "/cmdline"); err == nil {
 			t.end.Processes++
-			t.look("argv", t.nameOf(pid), cmdline)
+			t.search("argv", t.nameOf(pid), cmdline)
 		}
 	}
 	for pid := os.Getppid(); pid > 1; pid = parentOf(pid) {
-		t.inside(pid)
+		t.searchProcess(pid)
 		if pid == t.plan.Supervisor {
 			break
 		}
 	}
-	for _, pid := range t.plan.Beside {
-		t.inside(pid)
+	for _, pid := range t.plan.Hooks {
+		t.searchProcess(pid)
 	}
 	for pid := parentOf(t.plan.Supervisor); pid > 0; pid = parentOf(pid) {
 		if environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)); err == nil {
-			t.look("environ", t.nameOf(pid), environ)
+			t.search("environ", t.nameOf(pid), environ)
 		} else {
 			t.end.Denied++
 		}
 	}
 }
 
-// nameOf says whose a pid is: azptend's, or its program's name.
+// nameOf returns "azptend" for azptend's pid, and else the program's name.
 func (t *thief) nameOf(pid int) string {
 	if pid == t.plan.Supervisor {
 		return "azptend"
@@ -69,15 +69,15 @@ func parentOf(pid int) int {
 	return parent
 }
 
-// inside looks into a process: its environment, its memory, its files.
-func (t *thief) inside(pid int) {
+// searchProcess searches a process's environment, memory and open files.
+func (t *thief) searchProcess(pid int) {
 	dir, name := fmt.Sprintf("/proc/%d", pid), t.nameOf(pid)
 	if environ, err := os.ReadFile(dir + "/environ"); err == nil {
-		t.look("environ", name, environ)
+		t.search("environ", name, environ)
 	} else {
 		t.end.Denied++
 	}
-	if t.memory(dir, name) != nil {
+	if t.searchMemory(dir, name) != nil {
 		t.end.Denied++
 	}
 	fds, err := os.ReadDir(dir + "/fd")
@@ -91,14 +91,14 @@ func (t *thief) inside(pid int) {
 			continue
 		}
 		if f, err := os.Open(path); err == nil {
-			t.stream("fd", name, f)
+			t.scan("fd", name, f)
 			f.Close()
 		}
 	}
 }
 
-// memory reads all that is mapped and no file's.
-func (t *thief) memory(dir, name string) error {
+// searchMemory searches all writable mappings.
+func (t *thief) searchMemory(dir, name string) error {
 	maps, err := os.Open(dir + "/maps")
 	if err != nil {
 		return err
@@ -116,15 +116,16 @@ func (t *thief) memory(dir, name string) error {
 		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &rights); err != nil || !strings.HasPrefix(rights, "rw") {
 			continue
 		}
-		t.stream("mem", name, io.NewSectionReader(mem, from, to-from))
+		t.scan("mem", name, io.NewSectionReader(mem, from, to-from))
 	}
 	return lines.Err()
 }
 
-// supervisor tries to take hold of azptend itself.
-func (t *thief) supervisor() {
+// searchSupervisor searches azptend itself, and tries each way to access its memory and
+// descriptors.
+func (t *thief) searchSupervisor() {
 	pid := t.plan.Supervisor
-	t.inside(pid)
+	t.searchProcess(pid)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := syscall.PtraceAttach(pid); err == nil {
@@ -145,8 +146,7 @@ func (t *thief) supervisor() {
 	page := make([]byte, 4096)
 	local := []unix.Iovec{{Base: &page[0]}}
 	local[0].SetLen(len(page))
-	// Whether something is at that address does not matter: a bad one (EFAULT) is
-	// only found out by who may read.
+	// The address need not be mapped: EFAULT also shows that this process may read.
 	remote := []unix.RemoteIovec{{Base: 0xc000000000, Len: len(page)}}
 	if _, err := unix.ProcessVMReadv(pid, local, remote, 0); err == nil || errors.Is(err, unix.EFAULT) {
 		t.found("process_vm_readv", "azptend", "azptend itself")

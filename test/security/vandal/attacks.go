@@ -2,7 +2,7 @@ package main
 
 import "slices"
 
-// moment is when an attack takes effect, and what is asked of azptend then.
+// moment is when an attack takes effect, and what happens to azptend then.
 type moment string
 
 const (
@@ -34,47 +34,47 @@ func moments() []struct {
 
 // The forms of a file that a job puts in a file's place.
 const (
-	fifo   = "FIFO"
-	zero   = "link to /dev/zero"
-	tty    = "link to a pipe" // that somebody holds open and never writes to
-	sparse = "8 TiB sparse file"
-	folder = "directory"
-	socket = "socket"
-	leased = "file under a lease" // open(2) waits for it up to 45 s, unless with O_NONBLOCK
-	locked = "file of mode 0"
-	loop   = "link to itself"
-	turns  = "file and FIFO in turns" // whoever looks first and opens then is cheated
+	fifo        = "FIFO"
+	zero        = "link to /dev/zero"
+	silentPipe  = "link to a pipe" // that a process holds open and never writes to
+	sparse      = "8 TiB sparse file"
+	folder      = "directory"
+	socket      = "socket"
+	leased      = "file under a lease" // open(2) waits up to 45 s for it, unless O_NONBLOCK is set
+	locked      = "file of mode 0"
+	loop        = "link to itself"
+	alternating = "file and FIFO in turns" // the file can change between a stat and the open
 )
 
-// anyFile is each form that a file can be given.
+// anyFile returns each form that can replace a file.
 func anyFile() []string {
-	return []string{fifo, zero, tty, sparse, folder, socket, leased, locked, loop, turns}
+	return []string{fifo, zero, silentPipe, sparse, folder, socket, leased, locked, loop, alternating}
 }
 
 // attack is one way in which a job attacks. Each form is a cell of its own.
 type attack struct {
-	name  string
-	what  string   // what the job does
-	why   string   // why that could hurt
-	forms []string // nil: there is only one
-	when  moment
-	only  []string // columns; nil: all
-	env   []string // more settings of azptend
-	codes []int    // exit codes of docs/exit-codes.md that are right besides 0
-	needs need     // what the cell needs of the machine
-	late  bool     // its daemon strikes when the job has ended, and the agent is idle
-	on    bool     // the next listener must serve the next job
+	name    string
+	what    string   // what the job does
+	why     string   // why that could hurt
+	forms   []string // nil: there is only one
+	when    moment
+	columns []string // the columns that it is played in; nil: all
+	env     []string // more settings of azptend
+	codes   []int    // exit codes of docs/exit-codes.md that are allowed besides 0
+	needs   need     // what the cell needs of the machine
+	late    bool     // its daemon attacks when the job has ended and the agent is idle
+	nextJob bool     // the next listener must run the next job
 }
 
-// need is something of the machine that a cell needs.
+// need is what the machine must provide for a cell.
 type need string
 
 const (
-	nothing need = ""
-	pids    need = "pids"  // a pids cgroup
-	disk    need = "disk"  // a small file system of its own
-	files   need = "files" // few descriptors for azptend
-	mute    need = "mute"  // nobody reads azptend's output from the attack on
+	nothing      need = ""
+	pids         need = "pids"          // a pids cgroup
+	disk         need = "disk"          // a small file system of its own
+	files        need = "files"         // a low descriptor limit for azptend
+	unreadOutput need = "unread output" // nobody reads azptend's output from the attack on
 )
 
 // The columns.
@@ -97,7 +97,7 @@ const (
 	sigterm     = 128 + 15
 )
 
-// attacks is the list. It was fixed before the code that plays it.
+// attacks is the list. It was fixed before the code that plays it was written.
 func attacks() []attack {
 	never := []string{"AZP_UPDATE=never"} // azptend then watches Agent.perf for as long as a listener runs
 	all := slices.Concat(anyFile(), []string{"file of lies", "file that grows"})
@@ -105,17 +105,17 @@ func attacks() []attack {
 		// Files that azptend reads while a listener runs.
 		{name: "perf", when: busy, forms: all, env: never,
 			what: "replaces Agent.perf of its listener", why: "azptend reads it as long as the listener runs"},
-		{name: "perf of one job", when: once, forms: []string{fifo, tty, zero, sparse, leased}, env: never, codes: []int{},
+		{name: "perf of one job", when: once, forms: []string{fifo, silentPipe, zero, sparse, leased}, env: never, codes: []int{},
 			what: "replaces Agent.perf of its listener", why: "nobody sends SIGTERM to an agent that should end by itself"},
 		{name: "next perf", when: relisten, late: true, forms: anyFile(), codes: listenerEnded,
 			what: "leaves a daemon that plants Agent.perf in the next perf folder", why: "the next listener's session is read from it"},
-		{name: "listener's log", when: relisten, late: true, on: true, forms: anyFile(), codes: listenerKilled,
+		{name: "listener's log", when: relisten, late: true, nextJob: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/Agent_*.log", why: "azptend reads the logs to learn how a listener ended"},
-		{name: "update marker", when: relisten, late: true, on: true, forms: anyFile(), codes: listenerKilled,
+		{name: "update marker", when: relisten, late: true, nextJob: true, forms: anyFile(), codes: listenerKilled,
 			what: "plants _diag/SelfUpdate-*.log.succeed", why: "azptend waits for such a file after an update"},
 		{name: "diag", when: relisten, late: true, forms: []string{fifo, sparse, loop, locked, rootsDirectory}, codes: listenerKilled,
 			what: "replaces the directory _diag", why: "azptend watches it and lists it"},
-		{name: "many logs", when: relisten, late: true, on: true, codes: listenerKilled,
+		{name: "many logs", when: relisten, late: true, nextJob: true, codes: listenerKilled,
 			what: "makes 20,000 small files in _diag", why: "each change of _diag makes azptend list it"},
 		{name: "env file", when: relisten, late: true, forms: anyFile(), codes: slices.Concat(listenerKilled, listenerFails),
 			what: "replaces .env", why: "the listener reads it first and may never get ready"},
@@ -127,15 +127,15 @@ func attacks() []attack {
 			what: "replaces .credentials and .credentials_rsaparams", why: "the next start looks for another tool's files there"},
 		{name: "records", when: killed, forms: anyFile(), codes: []int{unfit},
 			what: "replaces every file .azptend* in the agent's directory", why: "they say how the directory was made, and whose it is"},
-		{name: "root record", when: again, forms: anyFile(), only: []string{three}, codes: []int{unfit},
+		{name: "root record", when: again, forms: anyFile(), columns: []string{three}, codes: []int{unfit},
 			what: "plants .azptend-root in all roots", why: "the next start reads it to learn how the root was made"},
-		{name: "registered files", when: again, forms: anyFile(), only: []string{registered}, codes: []int{unfit},
+		{name: "registered files", when: again, forms: anyFile(), columns: []string{registered}, codes: []int{unfit},
 			what: "replaces the files that `azptend register --out` wrote", why: "the next start reads them"},
 		{name: "agent directory, next start", when: again, forms: []string{fifo, zero, loop, locked, "gone", rootsDirectory}, codes: []int{unfit},
 			what: "replaces the agent's directory", why: "the next start lives there"},
-		{name: "roots", when: again, forms: []string{fifo, zero, loop, locked, "gone", rootsDirectory}, only: []string{three}, codes: []int{unfit},
+		{name: "roots", when: again, forms: []string{fifo, zero, loop, locked, "gone", rootsDirectory}, columns: []string{three}, codes: []int{unfit},
 			what: "replaces all three roots", why: "the next start makes them, or takes them as they are"},
-		{name: "registered directory", when: again, forms: []string{fifo, zero, loop, locked, "gone"}, only: []string{registered}, codes: []int{unfit},
+		{name: "registered directory", when: again, forms: []string{fifo, zero, loop, locked, "gone"}, columns: []string{registered}, codes: []int{unfit},
 			what: "replaces the directory that `azptend register --out` wrote to", why: "the next start reads its files"},
 		{name: "temporary litter", when: again,
 			what: "makes 10,000 files .azptend-new-* and 2,000 closed directories .azptend-perf-*", why: "azptend removes its temporary files, and looks for what a killed run has left"},
@@ -201,15 +201,15 @@ func attacks() []attack {
 			what: "keeps 1,600 connections open to AZP_HEALTH_ADDR", why: "they must not use up azptend's descriptors"},
 		{name: "control flood", when: busy, forms: []string{"idle connections", "endless request"}, needs: files,
 			what: "keeps 1,600 connections open to the control socket", why: "they must not use up azptend's descriptors"},
-		{name: "notification port", when: relisten, late: true, on: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerEnded,
+		{name: "notification port", when: relisten, late: true, nextJob: true, forms: []string{"idle connections", "endless lies"}, needs: files, codes: listenerEnded,
 			what: "leaves a daemon that floods the next listener's notification port", why: "the port is open until the listener has come"},
-		{name: "notification address", when: relisten, late: true, on: true, codes: listenerEnded,
+		{name: "notification address", when: relisten, late: true, nextJob: true, codes: listenerEnded,
 			what: "leaves a daemon that writes its own address into the next .agent", why: "the listener then connects to the daemon"},
 
 		// Output.
 		{name: "log flood", when: busy,
 			what: "writes 100 MB to its listener's output", why: "azptend passes it on"},
-		{name: "output not read", when: busy, needs: mute,
+		{name: "output not read", when: busy, needs: unreadOutput,
 			what: "fills the listener's output, which nobody reads", why: "writing to a full pipe blocks"},
 		{name: "output not blocking", when: busy,
 			what: "sets O_NONBLOCK on its listener's output, which azptend's may share", why: "writes then fail"},
@@ -223,13 +223,13 @@ func attacks() []attack {
 			what: "fills the file system for the next start", why: "the next start needs new files"},
 		{name: "no inodes", when: relisten, late: true, needs: disk, codes: append([]int{unfit, internal}, listenerKilled...),
 			what: "uses up the file system's inodes and kills its listener", why: "the next listener needs new files"},
-		{name: "inotify exhausted", when: relisten, late: true, on: true, codes: listenerKilled,
+		{name: "inotify exhausted", when: relisten, late: true, nextJob: true, codes: listenerKilled,
 			what: "uses up its user's inotify instances", why: "azptend watches files with them"},
 	}
 }
 
 var (
-	// listenerKilled is for attacks that kill the listener while it has a job.
+	// listenerKilled is for attacks that kill the listener with SIGKILL.
 	listenerKilled = []int{tryAgain, sigkill}
 	// listenerEnded is for attacks that end an idle listener with SIGINT, after which
 	// azptend without an identity cannot know why it ended.

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// columns are the ways in which azptend runs.
+// columns returns the ways in which azptend runs.
 func columns() []string { return []string{sameUser, otherUser, three, registered} }
 
 // cell is one attack in one form and one column.
@@ -23,7 +23,7 @@ func (c cell) String() string {
 	return fmt.Sprintf("%s: %s × %s", c.attack.name, c.form, c.column)
 }
 
-// allCells is every cell that exists.
+// allCells returns every cell.
 func allCells() []cell {
 	var all []cell
 	for _, a := range attacks() {
@@ -45,15 +45,16 @@ func (a attack) allForms() []string {
 	return a.forms
 }
 
-func (a attack) in(column string) bool { return a.only == nil || slices.Contains(a.only, column) }
+func (a attack) in(column string) bool { return a.columns == nil || slices.Contains(a.columns, column) }
 
-// runAs says that jobs run as another user than azptend's.
+// runAs reports whether jobs run as another user than azptend.
 func (c cell) runAs() bool { return c.column == otherUser || c.column == three }
 
-// external says that azptend did not register the agent and does not remove it.
+// external reports whether something else registers the agent; azptend does not remove it
+// then.
 func (c cell) external() bool { return c.column == registered }
 
-// impossible says why this machine cannot play a cell; "" means that it can.
+// impossible returns why this machine cannot play a cell, or "".
 func (c cell) impossible() string {
 	root := os.Getuid() == 0
 	switch {

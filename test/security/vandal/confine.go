@@ -13,30 +13,29 @@ import (
 
 // confinement is what azptend is started with besides its environment.
 type confinement struct {
-	UID    int    // 0: as it is
-	Memory uint64 // of addresses, in bytes: an azptend that goes wild must not take the machine down
-	Files  uint64 // descriptors; 0: as it is
+	UID    int    // 0: unchanged
+	Memory uint64 // RLIMIT_AS in bytes, so that azptend cannot use up the machine's memory
+	Files  uint64 // limit of descriptors; 0: unchanged
 	Group  string // a pids cgroup to join; "": none
 	Disk   string // where to mount a small file system; "": nowhere
-	Fill   string // whose content it gets
-	Owner  int    // and who owns that
+	Fill   string // the directory that is copied to it
+	Owner  int    // the user that owns the copy
 }
 
-// The size of the small file system, and how many files it has room for. The
-// fake agent's two programs take most of it.
+// The size of the small file system, and its number of inodes. The fake agent's two
+// programs take most of the space.
 const (
 	diskBytes  = 128 << 20
 	diskInodes = 400
 )
 
-// confine becomes a program under the limits of a confinement. It returns only
-// when it cannot.
+// confine applies a confinement and executes the program. It returns only if it cannot.
 func confine(spec, program string, args []string) error {
 	var c confinement
 	if err := json.Unmarshal([]byte(spec), &c); err != nil {
 		return err
 	}
-	runtime.LockOSThread() // the mount namespace is this thread's, and exec keeps it
+	runtime.LockOSThread() // the mount namespace belongs to this thread, and exec keeps it
 	if c.Group != "" {
 		if err := os.WriteFile(filepath.Join(c.Group, "cgroup.procs"), fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 			return err
@@ -74,7 +73,7 @@ func (c confinement) mount() error {
 	if err := os.CopyFS(c.Disk, os.DirFS(c.Fill)); err != nil {
 		return err
 	}
-	return giveTo(c.Owner, c.Disk)
+	return chownTree(c.Owner, c.Disk)
 }
 
 func (c confinement) limit() error {
@@ -90,9 +89,9 @@ func (c confinement) limit() error {
 	return nil
 }
 
-// giveTo gives a directory and all that is below it to a user. Files with more
-// than one name keep their owner: their other names are other cells'.
-func giveTo(uid int, dir string) error {
+// chownTree gives a directory and all that is below it to a user. Files with more than one
+// hard link keep their owner, because other cells use them.
+func chownTree(uid int, dir string) error {
 	if uid == 0 {
 		return nil
 	}

@@ -19,7 +19,7 @@ type planted struct {
 	short bool   // it runs with every test
 }
 
-// faults are the guards that are known to be needed.
+// faults are the guards that must be necessary.
 func faults() []planted {
 	const (
 		safefile = "internal/safefile/safefile.go"
@@ -73,7 +73,7 @@ func faults() []planted {
 	}
 }
 
-// play plays the fault's cells, and returns those that did not go red.
+// play plays the fault's cells, and returns those that did not fail.
 func (f planted) play(module, lab, self string, jobs int) (played int, green []verdict, err error) {
 	dir, err := os.MkdirTemp("", "azptend-vandal-fault-*")
 	if err != nil {
@@ -84,7 +84,7 @@ func (f planted) play(module, lab, self string, jobs int) (played int, green []v
 	if err := f.Build(module, binary); err != nil {
 		return 0, nil, err
 	}
-	t, err := openTheatre(launch.Programs{Azptend: binary, Lab: lab}, self)
+	t, err := newSuite(launch.Programs{Azptend: binary, Lab: lab}, self)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -95,14 +95,14 @@ func (f planted) play(module, lab, self string, jobs int) (played int, green []v
 	}
 	possible := slices.DeleteFunc(matching, func(c cell) bool { return c.impossible() != "" })
 	for _, v := range t.playAll(possible, jobs, func(int, verdict) {}) {
-		if len(v.Broken) == 0 { // that it could not be played proves nothing
+		if len(v.Broken) == 0 { // a cell that could not be played proves nothing
 			green = append(green, v)
 		}
 	}
 	return len(possible), green, nil
 }
 
-// runFaults plays all faults, and says whether each was found out.
+// runFaults plays all faults, and reports whether the cells found each.
 func runFaults(lab string, jobs int, only string) (ok bool, err error) {
 	pattern, err := regexp.Compile(only)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vandal is the attack inside a job, or the daemon that it leaves.
+// vandal is the attack inside a job, or a process that it starts.
 type vandal struct {
-	note
-	held     []*os.File // what must stay open
-	listener int        // a descriptor of the job's listener
+	attackSpec
+	held     []*os.File // files that must stay open
+	listener int        // a pidfd of the job's listener
 }
 
-// longest is how long a process of the vandal's lasts at most.
-const longest = 2 * time.Minute
+// maxProcessAge limits how long a process of the vandal runs.
+const maxProcessAge = 2 * time.Minute
 
 // attackMain is the job.
 func attackMain(path string) error {
@@ -32,31 +32,31 @@ func attackMain(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, &v.note); err != nil {
+	if err := json.Unmarshal(b, &v.attackSpec); err != nil {
 		return err
 	}
-	time.AfterFunc(longest, func() { os.Exit(3) })
+	time.AfterFunc(maxProcessAge, func() { os.Exit(3) })
 	v.Home, v.Perf = os.Getenv("AGENT_HOMEDIRECTORY"), os.Getenv("VSTS_AGENT_PERFLOG")
 	v.Listener, err = ancestor("Agent.Listener")
 	if err == nil {
 		v.Worker, err = ancestor("Agent.Worker")
 	}
 	if err != nil {
-		return v.sign(err)
+		return v.report(err)
 	}
 	if v.listener, err = unix.PidfdOpen(v.Listener, 0); err != nil {
-		return v.sign(err)
+		return v.report(err)
 	}
 	switch {
 	case v.When == relisten, v.When == killed, v.Late, v.Attack == "pids exhausted", v.Attack == "listener traced":
-		err = v.leave("daemon") // which signs
+		err = v.startDetached("daemon") // which reports itself
 	default:
-		err = v.sign(v.strike())
+		err = v.report(v.runAttack())
 	}
 	if err != nil {
-		return v.sign(err)
+		return v.report(err)
 	}
-	f, err := os.Open(filepath.Join(v.Dir, "signs", "vandal"))
+	f, err := os.Open(filepath.Join(v.Dir, "pipes", "vandal"))
 	if err != nil {
 		return err
 	}
@@ -64,22 +64,22 @@ func attackMain(path string) error {
 	return err
 }
 
-// daemonMain is what a job leaves running, with a session of its own and an empty
-// environment.
-func daemonMain(told string) error {
+// daemonMain is a process that a job leaves running, in a session of its own and with an
+// empty environment.
+func daemonMain(spec string) error {
 	var v vandal
-	if err := json.Unmarshal([]byte(told), &v.note); err != nil {
+	if err := json.Unmarshal([]byte(spec), &v.attackSpec); err != nil {
 		return err
 	}
-	time.AfterFunc(longest, func() { os.Exit(3) })
+	time.AfterFunc(maxProcessAge, func() { os.Exit(3) })
 	var err error
 	if v.listener, err = unix.PidfdOpen(v.Listener, 0); err != nil {
-		return v.sign(err)
+		return v.report(err)
 	}
 	if v.When == relisten || v.Late {
-		err = v.strikeLater()
+		err = v.attackLater()
 	} else {
-		err = v.sign(v.strike())
+		err = v.report(v.runAttack())
 	}
 	if err != nil {
 		return err
@@ -87,43 +87,43 @@ func daemonMain(told string) error {
 	select {}
 }
 
-// strikeLater strikes when the job's worker has ended, so that the agent is idle
-// again, and then kills the listener. Those who want to meet the next listener end
-// this one with SIGINT, since azptend kills what is left of one that was killed.
-func (v *vandal) strikeLater() error {
-	if err := v.sign(nil); err != nil {
+// attackLater waits for the job's worker to exit if the attack is late, so that the agent
+// is idle, attacks, and then kills the listener. Attacks on the next listener end this one
+// with SIGINT instead, because azptend kills what a killed listener has left.
+func (v *vandal) attackLater() error {
+	if err := v.report(nil); err != nil {
 		return err
 	}
 	if v.Late {
 		awaitEnd(v.Worker)
 	}
-	if err := v.strike(); err != nil {
-		return v.sign(err)
+	if err := v.runAttack(); err != nil {
+		return v.report(err)
 	}
-	if err := v.say("planted"); err != nil {
+	if err := v.writeReport("planted"); err != nil {
 		return err
 	}
-	if v.When == relisten && !strikesItself[v.Attack] {
+	if v.When == relisten && !endsListenerItself[v.Attack] {
 		return v.signalListener(syscall.SIGKILL)
 	}
 	return nil
 }
 
-// strikesItself are the attacks that end the listener in their own order.
-var strikesItself = map[string]bool{
+// endsListenerItself are the attacks that end the listener themselves.
+var endsListenerItself = map[string]bool{
 	"next perf": true, "notification port": true, "notification address": true, "listener killed each time": true,
 }
 
-// sign tells the play that the attack is in place, or why it is not.
-func (v *vandal) sign(err error) error {
+// report reports that the attack is in place, or why it is not.
+func (v *vandal) report(err error) error {
 	if err != nil {
-		return errors.Join(err, v.say(strings.ReplaceAll("error: "+err.Error(), "\n", " ")))
+		return errors.Join(err, v.writeReport(strings.ReplaceAll("error: "+err.Error(), "\n", " ")))
 	}
-	return v.say(fmt.Sprint("done ", os.Getpid()))
+	return v.writeReport(fmt.Sprint("done ", os.Getpid()))
 }
 
-func (v *vandal) say(what string) error {
-	f, err := os.OpenFile(filepath.Join(v.Dir, "signs", "done"), os.O_WRONLY, 0)
+func (v *vandal) writeReport(what string) error {
+	f, err := os.OpenFile(filepath.Join(v.Dir, "pipes", "report"), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -132,28 +132,28 @@ func (v *vandal) say(what string) error {
 	return err
 }
 
-// leave starts a daemon.
-func (v *vandal) leave(how string, args ...string) error {
-	told, err := json.Marshal(v.note)
+// startDetached starts this program in another mode, in a session of its own and with an
+// empty environment.
+func (v *vandal) startDetached(mode string, args ...string) error {
+	spec, err := json.Marshal(v.attackSpec)
 	if err != nil {
 		return err
 	}
-	c := exec.Command(filepath.Join(v.Dir, "vandal"), append([]string{how, string(told)}, args...)...)
+	c := exec.Command(filepath.Join(v.Dir, "vandal"), append([]string{mode, string(spec)}, args...)...)
 	c.Env, c.Dir = []string{}, "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return c.Start()
 }
 
-// control is where azptend's control socket is, or was once.
-func (v *vandal) control() string {
+// controlDirectory is where azptend's control socket is, or could be.
+func (v *vandal) controlDirectory() string {
 	if strings.HasPrefix(v.Home, filepath.Join(v.Dir, "roots")) {
 		return filepath.Join(filepath.Dir(v.Home), ".azptend")
 	}
 	return filepath.Join(v.Home, ".azptend")
 }
 
-// strike does what the attack does.
-func (v *vandal) strike() error {
+func (v *vandal) runAttack() error {
 	do := attackCode[v.Attack]
 	if do == nil {
 		return fmt.Errorf("there is no attack %q", v.Attack)
@@ -161,7 +161,7 @@ func (v *vandal) strike() error {
 	return do(v)
 }
 
-// attackCode has what each attack of the list does.
+// attackCode has the code of each attack in the list.
 var attackCode map[string]func(*vandal) error
 
 func init() {
@@ -193,13 +193,13 @@ func init() {
 		"listener traced":             (*vandal).traceListener,
 		"listener starved":            (*vandal).starveListener,
 		"strays":                      (*vandal).strays,
-		"control directory":           func(v *vandal) error { return v.plant(v.control(), v.Form) },
+		"control directory":           func(v *vandal) error { return v.plant(v.controlDirectory(), v.Form) },
 		"work":                        replaceDirectory("_work"),
 		"listener program":            at("bin", "Agent.Listener"),
 		"listener program, now":       at("bin", "Agent.Listener"),
 		"bin":                         replaceDirectory("bin"),
 		"agent directory":             (*vandal).agentDirectory,
-		"perf directory":              func(v *vandal) error { return v.disfigure(v.Perf) },
+		"perf directory":              func(v *vandal) error { return v.damageDirectory(v.Perf) },
 		"perf litter":                 (*vandal).perfLitter,
 		"control socket":              (*vandal).controlSocket,
 		"listener stopped":            (*vandal).stopListener,
@@ -215,7 +215,7 @@ func init() {
 		"lock taken":                  (*vandal).takeLock,
 		"signals":                     (*vandal).signals,
 		"health port":                 func(v *vandal) error { return v.flood("tcp", v.Health) },
-		"control flood":               func(v *vandal) error { return v.flood("unix", filepath.Join(v.control(), "control.sock")) },
+		"control flood":               func(v *vandal) error { return v.flood("unix", filepath.Join(v.controlDirectory(), "control.sock")) },
 		"notification port":           (*vandal).floodNextPort,
 		"notification address":        (*vandal).stealAddress,
 		"log flood":                   (*vandal).floodLog,

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// replaceDirectory moves a directory of the agent's away and plants in its place.
+// replaceDirectory moves a directory of the agent away and plants the form in its place.
 func replaceDirectory(name string) func(*vandal) error {
 	return func(v *vandal) error { return v.replace(filepath.Join(v.Home, name)) }
 }
@@ -47,8 +47,8 @@ func (v *vandal) temporaryLitter() error {
 	return nil
 }
 
-// nextPerf plants in the perf directory of the listener that comes next, before
-// that listener writes to it.
+// nextPerf plants a file in the perf directory of the next listener, before that listener
+// writes to it.
 func (v *vandal) nextPerf() error {
 	return v.whenMade(v.Home, func(path string) bool {
 		return strings.HasPrefix(filepath.Base(path), ".azptend-perf-")
@@ -57,9 +57,9 @@ func (v *vandal) nextPerf() error {
 	})
 }
 
-// whenMade ends the listener, and acts on the first file of a kind that comes to
-// be in a directory after that.
-func (v *vandal) whenMade(dir string, is func(string) bool, act func(string) error) error {
+// whenMade ends the listener, and acts on the first matching file that is created in a
+// directory after that.
+func (v *vandal) whenMade(dir string, match func(string) bool, act func(string) error) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (v *vandal) whenMade(dir string, is func(string) bool, act func(string) err
 	for {
 		select {
 		case e := <-w.Events:
-			if e.Has(fsnotify.Create) && is(e.Name) {
+			if e.Has(fsnotify.Create) && match(e.Name) {
 				return act(e.Name)
 			}
 		case <-limit:
@@ -92,7 +92,7 @@ func (v *vandal) records() error {
 	root := filepath.Join(v.Home, ".azptend-root")
 	err := v.plant(root, v.Form)
 	for _, path := range found {
-		// Two that replace one path in turns would take each other's file away.
+		// Two goroutines that replace one path in turns would remove each other's file.
 		if info, e := os.Lstat(path); path != root && e == nil && !info.IsDir() {
 			err = errors.Join(err, v.plant(path, v.Form))
 		}
@@ -122,15 +122,15 @@ func (v *vandal) agentDirectory() error {
 	if v.Form == "emptied" {
 		entries, err := os.ReadDir(v.Home)
 		for _, e := range entries {
-			_ = os.RemoveAll(filepath.Join(v.Home, e.Name())) // of what is root's, a part stays
+			_ = os.RemoveAll(filepath.Join(v.Home, e.Name())) // some of root's files stay
 		}
 		return err
 	}
-	return v.disfigure(v.Home)
+	return v.damageDirectory(v.Home)
 }
 
-// disfigure does one of several things to a directory.
-func (v *vandal) disfigure(path string) error {
+// damageDirectory closes, renames or replaces a directory, as the form says.
+func (v *vandal) damageDirectory(path string) error {
 	if v.Form == "mode 0" {
 		return os.Chmod(path, 0)
 	}
@@ -148,7 +148,7 @@ func (v *vandal) perfLitter() error {
 	case "20,000 files":
 		return manyFiles(v.Perf, "file-%d", 20_000)
 	case "3,000 levels deep":
-		return levels(v.Perf, 3000)
+		return nestedDirectories(v.Perf, 3000)
 	}
 	for i := range 200 {
 		dir := filepath.Join(v.Perf, fmt.Sprint("dir-", i))
@@ -160,13 +160,13 @@ func (v *vandal) perfLitter() error {
 }
 
 func (v *vandal) controlSocket() error {
-	path := v.control()
-	_ = os.Rename(path, path+"-moved") // it may be where jobs cannot reach it
+	path := v.controlDirectory()
+	_ = os.Rename(path, path+"-moved") // it may be in a place that jobs cannot reach
 	switch v.Form {
 	case "renamed":
 		return nil
 	case "own socket":
-		return v.ownControl(path)
+		return v.fakeControlSocket(path)
 	}
 	return v.plant(path, v.Form)
 }
@@ -206,12 +206,12 @@ func (v *vandal) useInodes() error {
 		return err
 	}
 	if err := manyFiles(dir, "file-%d", 100_000); !errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("the inodes do not end: %w", err)
+		return fmt.Errorf("the inodes do not run out: %w", err)
 	}
 	return nil
 }
 
-// exhaustInotify uses up what a user may have of inotify instances.
+// exhaustInotify creates inotify instances up to the user's limit.
 func (v *vandal) exhaustInotify() error {
 	for range 10_000 {
 		_, err := unix.InotifyInit1(unix.IN_CLOEXEC)
@@ -222,5 +222,5 @@ func (v *vandal) exhaustInotify() error {
 			return err
 		}
 	}
-	return errors.New("inotify instances do not end")
+	return errors.New("inotify instances do not run out")
 }

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// flood opens connections from here and from three more processes: each may have
-// only so many descriptors.
+// flood opens connections from this process and from three more, because the number of
+// descriptors per process is limited.
 func (v *vandal) flood(network, address string) error {
 	if address == "" {
 		return errors.New("there is no address")
 	}
 	for range 3 {
-		if err := v.leave("connect", network, address); err != nil {
+		if err := v.startDetached("connect", network, address); err != nil {
 			return err
 		}
 	}
@@ -27,26 +27,26 @@ func (v *vandal) flood(network, address string) error {
 	return nil
 }
 
-// connectMain is one of the processes that do nothing but connect.
-func connectMain(told, network, address string) error {
+// connectMain is a process that only connects.
+func connectMain(spec, network, address string) error {
 	var v vandal
-	if err := json.Unmarshal([]byte(told), &v.note); err != nil {
+	if err := json.Unmarshal([]byte(spec), &v.attackSpec); err != nil {
 		return err
 	}
-	time.AfterFunc(longest, func() { os.Exit(3) })
+	time.AfterFunc(maxProcessAge, func() { os.Exit(3) })
 	v.connect(network, address)
 	select {}
 }
 
-// connections is how many each process keeps open, or tries to.
+// connections is how many connections each process tries to keep open.
 const connections = 400
 
-// redial is the pause before a connection is opened again. The machine is shared:
-// who opens thousands a second takes everything from everybody.
+// redial is the pause before a connection is opened again. Cells share the machine:
+// thousands of connections a second would slow down all of them.
 const redial = 3 * time.Second
 
-// connect keeps connections open: one that is closed, or was refused, is opened
-// again. It returns when each was tried for the first time.
+// connect keeps connections open: it opens a connection again when it was closed or
+// refused. It returns when each was tried once.
 func (v *vandal) connect(network, address string) {
 	var tried sync.WaitGroup
 	for range connections {
@@ -68,7 +68,7 @@ func (v *vandal) connect(network, address string) {
 	tried.Wait()
 }
 
-// keep does with a connection what the form says, until it is closed.
+// keep writes to a connection what the form says, until it is closed.
 func (v *vandal) keep(conn net.Conn) {
 	begin, more := "", ""
 	switch v.Form {
@@ -91,7 +91,7 @@ func (v *vandal) keep(conn net.Conn) {
 	_, _ = conn.Read(make([]byte, 1))
 }
 
-// floodNextPort connects to the port that the next listener is to connect to.
+// floodNextPort connects to the notification port of the next listener.
 func (v *vandal) floodNextPort() error {
 	return v.nextAgentFile(func(map[string]any) error {
 		address, err := notificationAddress(filepath.Join(v.Home, ".agent"))
@@ -103,7 +103,7 @@ func (v *vandal) floodNextPort() error {
 	})
 }
 
-// stealAddress has the next listener connect to the vandal in place of azptend.
+// stealAddress makes the next listener connect to the vandal instead of azptend.
 func (v *vandal) stealAddress() error {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -127,8 +127,7 @@ func (v *vandal) stealAddress() error {
 	})
 }
 
-// nextAgentFile kills the listener and acts on the .agent that is written for the
-// next one.
+// nextAgentFile ends the listener and acts on the .agent that is written for the next one.
 func (v *vandal) nextAgentFile(act func(map[string]any) error) error {
 	return v.whenMade(v.Home, func(path string) bool { return filepath.Base(path) == ".agent" }, func(path string) error {
 		b, err := os.ReadFile(path)

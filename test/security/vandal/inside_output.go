@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output takes the listener's standard output: the same open file, not another
-// one, so that its flags are shared.
+// output duplicates the listener's standard output. It is the same open file description,
+// so its flags are shared.
 func (v *vandal) output() (*os.File, error) {
 	pidfd, err := unix.PidfdOpen(v.Listener, 0)
 	if err != nil {
@@ -28,15 +28,15 @@ func (v *vandal) output() (*os.File, error) {
 // noiseLine is 1 KiB.
 var noiseLine = []byte(strings.Repeat(noise+" ", 1023/(len(noise)+1)) + "\n")
 
-// allNoise is how much of it is written: 100 MB.
-const allNoise = 100 << 20
+// noiseBytes is how much noise is written: 100 MB.
+const noiseBytes = 100 << 20
 
 func (v *vandal) floodLog() error {
 	f, err := v.output()
 	if err != nil {
 		return err
 	}
-	for n := 0; n < allNoise; {
+	for n := 0; n < noiseBytes; {
 		written, err := f.Write(noiseLine)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (v *vandal) floodLog() error {
 	return nil
 }
 
-// fillOutput writes until nothing more fits, or azptend has taken it all.
+// fillOutput writes until the pipe is full, or azptend has read all of it.
 func (v *vandal) fillOutput() error {
 	f, err := v.output()
 	if err != nil {
@@ -54,7 +54,7 @@ func (v *vandal) fillOutput() error {
 	}
 	wrote := make(chan int)
 	go func() {
-		for n := 0; n < allNoise; {
+		for n := 0; n < noiseBytes; {
 			written, err := f.Write(noiseLine)
 			if err != nil {
 				break
@@ -70,7 +70,7 @@ func (v *vandal) fillOutput() error {
 			if !more {
 				return nil
 			}
-		case <-time.After(time.Second): // it is full
+		case <-time.After(time.Second): // the pipe is full
 			return nil
 		}
 	}

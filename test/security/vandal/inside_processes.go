@@ -14,13 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalListener signals the job's listener, and no process that has its number
-// later.
+// signalListener signals the job's listener, and never a later process with the same pid.
 func (v *vandal) signalListener(s syscall.Signal) error {
 	return unix.PidfdSendSignal(v.listener, s, nil, 0)
 }
 
-// awaitEnd waits for the end of a process.
+// awaitEnd waits for a process to exit.
 func awaitEnd(pid int) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -35,18 +34,18 @@ func awaitEnd(pid int) {
 	}
 }
 
-// run starts a program as a daemon that does nothing but last.
+// run starts a program in a session of its own and does not wait for it.
 func (v *vandal) run(program string, environ []string, args ...string) error {
 	c := &exec.Cmd{Path: program, Args: args, Env: environ, Dir: "/", SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
 	return c.Start()
 }
 
-// copyOf puts a copy of a program somewhere below the agent's directory.
+// copyOf copies a program of the cell's directory to a path in the agent's directory.
 func (v *vandal) copyOf(program, to string) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), copyProgram(filepath.Join(v.Dir, program), to))
 }
 
-// ancestor finds the process above this one that runs a program of a name.
+// ancestor returns the pid of the nearest ancestor that runs a program of that name.
 func ancestor(name string) (int, error) {
 	for pid := os.Getppid(); pid > 1; {
 		if program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Base(program) == name {
@@ -64,8 +63,7 @@ func ancestor(name string) (int, error) {
 	return 0, fmt.Errorf("there is no %s above this process", name)
 }
 
-// traceListener stops the listener as a debugger does, for as long as this process
-// lasts.
+// traceListener stops the listener as a debugger does, until this process exits.
 func (v *vandal) traceListener() error {
 	traced := make(chan error)
 	go func() {
@@ -96,7 +94,7 @@ func (v *vandal) strays() error {
 
 func (v *vandal) stopListener() error { return v.signalListener(syscall.SIGSTOP) }
 
-// killEach ends the listener, and kills each that comes after it.
+// killEach ends the listener, and kills each later one.
 func (v *vandal) killEach() error {
 	err := v.signalListener(syscall.SIGINT)
 	go func() {
@@ -117,8 +115,8 @@ func (v *vandal) killEach() error {
 	return err
 }
 
-// exhaustPids starts processes until there can be no more, and then takes each
-// place that gets free.
+// exhaustPids starts processes up to the limit, and then keeps trying to take each slot
+// that becomes free.
 func (v *vandal) exhaustPids() error {
 	sleep := filepath.Join(v.Dir, "sleep")
 	more := func() error {

@@ -23,7 +23,7 @@ type options struct {
 }
 
 func main() {
-	if is, err := beOther(os.Args); is {
+	if is, err := runSubcommand(os.Args); is {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "vandal:", err)
 			os.Exit(1)
@@ -53,17 +53,17 @@ func main() {
 	}
 }
 
-// beOther does what this program does besides: it confines azptend, and it is the
-// attack inside a job and what that leaves running.
-func beOther(args []string) (is bool, err error) {
+// runSubcommand runs the other modes of this program: it confines azptend, it is the attack
+// inside a job, and it is each process that an attack starts.
+func runSubcommand(args []string) (is bool, err error) {
 	name, mode := filepath.Base(args[0]), ""
 	if len(args) > 1 {
 		mode = args[1]
 	}
 	switch {
 	case name == "Agent.Listener", name == "Agent.Worker", filepath.Base(mode) == "_update.sh":
-		// A false listener, worker or update.
-		time.Sleep(longest)
+		// Attacks run this program as a false listener, worker or update.
+		time.Sleep(maxProcessAge)
 		return true, nil
 	case mode == "confine" && len(args) > 3:
 		return true, confine(args[2], args[3], args[4:])
@@ -95,14 +95,14 @@ func run(o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	t, err := openTheatre(o.programs, self)
+	t, err := newSuite(o.programs, self)
 	if err != nil {
 		return false, err
 	}
 	defer t.close()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { t.close(); os.Exit(1) })() // stop ends ctx too, and comes after this
+	defer context.AfterFunc(ctx, func() { t.close(); os.Exit(1) })() // deferred after stop, which also ends ctx, so it runs before it
 	begun := time.Now()
 	verdicts := t.playAll(cells, o.jobs, func(done int, v verdict) {
 		if v.Red() {
@@ -130,7 +130,7 @@ func run(o options) (ok bool, err error) {
 	return s.count("red") == 0, nil
 }
 
-// choose says which cells are played.
+// choose returns the cells to play.
 func (o options) choose() (chosen []cell, err error) {
 	all := allCells()
 	if o.short {

@@ -10,8 +10,8 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// programs are azptend and its lab, and vandalProgram is this program. All are
-// built here without the race detector, which needs more memory than a cell has.
+// programs are azptend and azptend-lab, and vandalProgram is this program. All are built
+// here without the race detector, which needs more memory than a cell has.
 var (
 	programs      launch.Programs
 	vandalProgram string

@@ -10,20 +10,20 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// summary is what the whole came to.
+// summary is the result of all cells.
 type summary struct {
 	verdicts []verdict
 	took     time.Duration
 	jobs     int
-	replayed int // cells that were red among others, and played again alone
+	replayed int // cells that failed among others, and were played again alone
 }
 
-// mostReplays bounds what is played again: more red cells are no accident.
+// mostReplays limits how many cells are played again: more failures are not random.
 const mostReplays = 20
 
-// replay plays red cells again, one after the other. Where hundreds of processes
-// compete for two cores, a cell may take too long for reasons of its neighbours'.
-func (s *summary) replay(t *theatre, report func(verdict)) {
+// replay plays failed cells again, one after the other. Where hundreds of processes compete
+// for two cores, a cell may take too long only because of the other cells.
+func (s *summary) replay(t *suite, report func(verdict)) {
 	if s.count("red") > mostReplays {
 		return
 	}
@@ -96,12 +96,12 @@ func (s summary) table(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-// row is what a row of the page begins with.
+// row returns the start of an attack's row.
 func (a attack) row() string {
 	return fmt.Sprintf("| %s | %s | %s | %s |", a.what, a.why, strings.Join(a.forms, ", "), a.when)
 }
 
-// tally says what became of an attack's forms in a column.
+// tally counts the results of an attack's forms in a column.
 func (s summary) tally(a attack, column string) string {
 	counts := map[string]int{}
 	for _, v := range s.verdicts {

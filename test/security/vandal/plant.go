@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plant puts something in the place of a path. What needs a living process is
-// held by this one until its end.
+// plant replaces a path with the form. What needs a running process stays as long as this
+// process runs.
 func (v *vandal) plant(path, form string) error {
 	if err := os.RemoveAll(path); err != nil {
-		// A directory of somebody else's can still be moved away.
+		// A directory of another user can still be moved away.
 		_ = os.Rename(path, path+".moved")
 	}
 	switch form {
@@ -27,7 +27,7 @@ func (v *vandal) plant(path, form string) error {
 		return os.Symlink("/dev/zero", path)
 	case loop:
 		return os.Symlink(filepath.Base(path), path)
-	case tty:
+	case silentPipe:
 		return v.plantPipe(path)
 	case sparse:
 		return v.plantSparse(path)
@@ -39,8 +39,8 @@ func (v *vandal) plant(path, form string) error {
 		return v.plantLease(path)
 	case locked:
 		return errors.Join(os.WriteFile(path, []byte("vandal\n"), 0o644), os.Chmod(path, 0))
-	case turns:
-		return v.plantTurns(path)
+	case alternating:
+		return v.plantAlternating(path)
 	case rootsDirectory:
 		return os.Symlink(filepath.Join(v.Dir, "victim"), path)
 	case "gone":
@@ -64,8 +64,8 @@ func (v *vandal) plant(path, form string) error {
 // through azptend.
 const rootsDirectory = "link to a directory of root"
 
-// plantPipe links to a pipe that this process holds open and never writes to:
-// opening it succeeds, and reading waits.
+// plantPipe links to a pipe that this process keeps open and never writes to: opening it
+// succeeds, and reading blocks.
 func (v *vandal) plantPipe(path string) error {
 	pipe := filepath.Join(v.Dir, "tmp", fmt.Sprintf("pipe-%d", time.Now().UnixNano()))
 	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
@@ -87,7 +87,7 @@ func (v *vandal) plantSparse(path string) error {
 	return errors.Join(f.Chmod(0o755), f.Truncate(8<<40), f.Close())
 }
 
-// plantSocket binds by a relative name: a socket's path must be short.
+// plantSocket binds to a relative name, because the length of a socket's path is limited.
 func (v *vandal) plantSocket(path string) error {
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -100,8 +100,8 @@ func (v *vandal) plantSocket(path string) error {
 	return syscall.Bind(fd, &syscall.SockaddrUnix{Name: filepath.Base(path)})
 }
 
-// plantLease makes a file whose opening waits until the lease is given back,
-// which this process never does (fcntl(2), F_SETLEASE).
+// plantLease makes a file whose opening blocks until this process gives up its lease, which
+// it never does (fcntl(2), F_SETLEASE).
 func (v *vandal) plantLease(path string) error {
 	temp := path + ".lease"
 	if err := os.WriteFile(temp, []byte("vandal\n"), 0o755); err != nil {
@@ -112,15 +112,14 @@ func (v *vandal) plantLease(path string) error {
 		return err
 	}
 	v.held = append(v.held, f)
-	// Go's own polling must not have a second descriptor of it; it has none of files.
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
 		return fmt.Errorf("cannot take a lease: %w", err)
 	}
 	return os.Rename(temp, path)
 }
 
-// plantGrowing appends for ever, and begins again when the file gets large: the
-// disk is everybody's.
+// plantGrowing appends without end, and truncates the file when it gets large, because
+// cells share the disk.
 func (v *vandal) plantGrowing(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -141,8 +140,8 @@ func (v *vandal) plantGrowing(path string) error {
 	return nil
 }
 
-// plantTurns replaces a regular file with a FIFO and back, for ever.
-func (v *vandal) plantTurns(path string) error {
+// plantAlternating replaces a regular file with a FIFO and back, without end.
+func (v *vandal) plantAlternating(path string) error {
 	temp := path + ".turn"
 	turn := func(n int) error {
 		if n%2 == 0 {
@@ -159,7 +158,7 @@ func (v *vandal) plantTurns(path string) error {
 	return err
 }
 
-// manyFiles makes so many small files.
+// manyFiles makes n small files.
 func manyFiles(dir, pattern string, n int) error {
 	for i := range n {
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf(pattern, i)), []byte("vandal\n"), 0o644); err != nil {
@@ -169,9 +168,9 @@ func manyFiles(dir, pattern string, n int) error {
 	return nil
 }
 
-// levels makes a directory in a directory, and so on. The path soon gets longer
-// than a path may be.
-func levels(dir string, n int) error {
+// nestedDirectories makes n directories inside each other. The path gets longer than
+// PATH_MAX, so it uses descriptors.
+func nestedDirectories(dir string, n int) error {
 	at, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -190,8 +189,8 @@ func levels(dir string, n int) error {
 	return unix.Close(at)
 }
 
-// ownControl answers at the control socket's place that all is well.
-func (v *vandal) ownControl(dir string) error {
+// fakeControlSocket answers at the control socket's path that all is well.
+func (v *vandal) fakeControlSocket(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}

@@ -18,59 +18,58 @@ import (
 
 // play is one cell being played.
 type play struct {
-	*world
-	ctx         context.Context
-	lives       []*azptend
-	innocents   []int64
-	job         int64
-	descriptors int         // the most that azptend had, where that was looked at
-	next        int64       // the job after the attack
-	signed      chan string // lines of signs/done
-	untouched   string      // the victim before the attack
-	checked     string      // what the attack's own check found wrong
-	left        map[int]string
-	sessions    map[string]bool // that there were before
-	striker     int             // the process that said that the attack is in place
-	prevented   bool            // azptend has ended it before it could strike
+	*sandbox
+	ctx          context.Context
+	runs         []*azptend
+	otherJobs    []int64
+	job          int64
+	descriptors  int         // the most that azptend held, in cells that count them
+	next         int64       // the job after the attack
+	reports      chan string // lines that the vandal writes to pipes/report
+	victimBefore string      // the victim before the attack
+	checked      string      // what the attack's own check found wrong
+	left         map[int]string
+	sessions     map[string]bool // ids of the sessions that existed before
+	attackerPID  int             // the process that reported that the attack is in place
+	prevented    bool            // azptend ended that process before it could attack
 }
 
 const (
-	// patience bounds a cell. Only one that fails needs it.
-	patience = 3 * time.Minute
-	// recovery is how long azptend may take to serve again before it gets SIGTERM.
-	recovery = 25 * time.Second
-	// hopeless is when one that does not end is given up.
-	hopeless = grace + margin + 5*time.Second
+	// cellTimeout limits a cell. Only a cell that fails reaches it.
+	cellTimeout = 3 * time.Minute
+	// recoveryTimeout is how long azptend may take to serve again before it gets SIGTERM.
+	recoveryTimeout = 25 * time.Second
+	// exitTimeout limits the wait for an azptend that should exit.
+	exitTimeout = grace + margin + 5*time.Second
 )
 
-// perform plays a cell from its start to its end. The error says that it could
-// not be played.
-func (t *theatre) perform(number int, c cell) (f facts, err error) {
-	w, err := t.newWorld(number, c)
+// perform plays a cell from start to end. An error means that it could not be played.
+func (t *suite) perform(number int, c cell) (f facts, err error) {
+	w, err := t.newSandbox(number, c)
 	if err != nil {
 		return facts{}, fmt.Errorf("cannot set the scene: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cellTimeout)
 	defer cancel()
-	p := &play{world: w, ctx: ctx, signed: make(chan string, 16), sessions: map[string]bool{}}
+	p := &play{sandbox: w, ctx: ctx, reports: make(chan string, 16), sessions: map[string]bool{}}
 	defer func() {
-		for _, a := range p.lives {
+		for _, a := range p.runs {
 			_ = a.Signal(syscall.SIGKILL)
 			<-a.Done()
 		}
 		w.close()
 	}()
-	go p.readSigns()
+	go p.readReports()
 	err = p.play()
 	return p.facts(), err
 }
 
-func (p *play) readSigns() {
-	defer close(p.signed)
-	lines := bufio.NewScanner(p.signs)
+func (p *play) readReports() {
+	defer close(p.reports)
+	lines := bufio.NewScanner(p.reportPipe)
 	for lines.Scan() {
 		select {
-		case p.signed <- lines.Text():
+		case p.reports <- lines.Text():
 		case <-p.ctx.Done():
 			return
 		}
@@ -78,23 +77,23 @@ func (p *play) readSigns() {
 }
 
 func (p *play) play() error {
-	p.untouched = p.victim()
+	p.victimBefore = p.victim()
 	if err := p.start(); err != nil {
 		return err
 	}
 	if err := p.ready(p.agents()); err != nil {
 		return fmt.Errorf("azptend does not get ready: %w", err)
 	}
-	if err := p.queueInnocents(); err != nil {
+	if err := p.queueOtherJobs(); err != nil {
 		return err
 	}
 	if err := p.attack(); err != nil {
 		return err
 	}
-	return p.afterwards()
+	return p.afterAttack()
 }
 
-// start starts azptend once more.
+// start starts azptend, the first time or again.
 func (p *play) start() error {
 	c, err := p.command("run")
 	if err != nil {
@@ -104,21 +103,21 @@ func (p *play) start() error {
 	if err != nil {
 		return err
 	}
-	p.lives = append(p.lives, a)
+	p.runs = append(p.runs, a)
 	return nil
 }
 
-// last is the azptend that runs, or ran last.
-func (p *play) last() *azptend { return p.lives[len(p.lives)-1] }
+// last returns the azptend that was started last.
+func (p *play) last() *azptend { return p.runs[len(p.runs)-1] }
 
-// whileAlive ends with azptend, or after a time.
+// whileAlive returns a context that ends when azptend exits, or after the limit.
 func (p *play) whileAlive(limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := p.last().WhileRunning(p.ctx)
 	limited, done := context.WithTimeout(ctx, limit)
 	return limited, func() { done(); cancel() }
 }
 
-// ready waits until so many agents poll for messages.
+// ready waits until that many agents poll for messages.
 func (p *play) ready(agents int) error {
 	ctx, cancel := p.whileAlive(time.Minute)
 	defer cancel()
@@ -134,20 +133,20 @@ func (p *play) ready(agents int) error {
 	return err
 }
 
-// queueInnocents gives each other agent a job that outlasts the attack.
-func (p *play) queueInnocents() error {
+// queueOtherJobs gives each other agent a job that outlasts the attack.
+func (p *play) queueOtherJobs() error {
 	for n := 1; n < p.agents(); n++ {
-		script := fmt.Sprintf("echo running\nread -r _ <%q\n", p.path(fmt.Sprintf("signs/innocent-%d", n)))
+		script := fmt.Sprintf("echo running\nread -r _ <%q\n", p.path(fmt.Sprintf("pipes/other-%d", n)))
 		j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
 		if err != nil {
 			return err
 		}
-		p.innocents = append(p.innocents, j.RequestID)
+		p.otherJobs = append(p.otherJobs, j.RequestID)
 		ctx, cancel := p.whileAlive(time.Minute)
 		_, _, err = p.emulator.WaitJob(ctx, j.RequestID, func(_ emulator.Job, log string) bool { return strings.Contains(log, "running") })
 		cancel()
 		if err != nil {
-			return fmt.Errorf("an innocent job does not start: %w", err)
+			return fmt.Errorf("the job of another agent does not start: %w", err)
 		}
 	}
 	return nil
@@ -155,7 +154,7 @@ func (p *play) queueInnocents() error {
 
 // queueNext gives the agent a job after the attack, and waits until it runs.
 func (p *play) queueNext() error {
-	script := fmt.Sprintf("echo running\nread -r _ <%q\n", p.path("signs/next"))
+	script := fmt.Sprintf("echo running\nread -r _ <%q\n", p.path("pipes/next"))
 	j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
 	if err != nil {
 		return err
@@ -170,52 +169,52 @@ func (p *play) queueNext() error {
 	return nil
 }
 
-func (p *play) releaseInnocents() {
-	for n := range p.innocents {
-		p.open(fmt.Sprintf("innocent-%d", n+1))
+func (p *play) releaseOtherJobs() {
+	for n := range p.otherJobs {
+		p.open(fmt.Sprintf("other-%d", n+1))
 	}
 }
 
-// note is what the vandal inside a job is told.
-type note struct {
+// attackSpec tells the vandal inside a job what to do.
+type attackSpec struct {
 	Attack, Form string
 	When         moment
 	Dir          string // of the cell
 	Azptend      int
 	Health       string
 	Late         bool
-	Listener     int // of its job; a daemon cannot find it any more
+	Listener     int // of its job; a daemon has no such ancestor
 	Worker       int
 	Home, Perf   string
 }
 
-var shownAt = regexp.MustCompile(`page=http://([0-9.:]+)/`)
+var pageURL = regexp.MustCompile(`page=http://([0-9.:]+)/`)
 
-// attack queues the vandal, and waits until it has done what it came for.
+// attack queues the job with the vandal, and waits until the attack is in place.
 func (p *play) attack() error {
-	p.noteSessions()
+	p.recordSessions()
 	a := p.cell.attack
-	n := note{Attack: a.name, Form: p.cell.form, When: a.when, Late: a.late, Dir: p.dir, Azptend: p.last().Pid()}
-	if where := shownAt.FindStringSubmatch(p.said()); where != nil {
+	n := attackSpec{Attack: a.name, Form: p.cell.form, When: a.when, Late: a.late, Dir: p.dir, Azptend: p.last().Pid()}
+	if where := pageURL.FindStringSubmatch(p.output()); where != nil {
 		n.Health = where[1]
 	}
 	b, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(p.path("note"), b, 0o644); err != nil {
+	if err := os.WriteFile(p.path("attack.json"), b, 0o644); err != nil {
 		return err
 	}
-	if a.needs == mute {
+	if a.needs == unreadOutput {
 		p.last().Mute()
 	}
-	script := fmt.Sprintf("exec %q attack %q\n", p.path("vandal"), p.path("note"))
+	script := fmt.Sprintf("exec %q attack %q\n", p.path("vandal"), p.path("attack.json"))
 	j, err := p.emulator.QueueJob(emulator.JobSpec{Script: script, Force: true})
 	if err != nil {
 		return err
 	}
 	p.job = j.RequestID
-	if err := p.sign("done", time.Minute); err != nil {
+	if err := p.awaitReport("done", time.Minute); err != nil {
 		return err
 	}
 	if a.needs == pids {
@@ -224,21 +223,21 @@ func (p *play) attack() error {
 	p.checked = p.check()
 	if a.needs == files {
 		p.awaitDescriptors()
-		// As a server does now and then. azptend needs a descriptor for its next call.
+		// Servers close connections at times. azptend then needs a descriptor for its next call.
 		p.server.CloseClientConnections()
 	}
 	return nil
 }
 
-// sign waits for a line of the vandal's.
-func (p *play) sign(want string, limit time.Duration) error {
+// awaitReport waits for a line of the vandal.
+func (p *play) awaitReport(want string, limit time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		select {
-		case line := <-p.signed:
+		case line := <-p.reports:
 			if pid, is := strings.CutPrefix(line, "done "); is && want == "done" {
-				p.striker, _ = strconv.Atoi(pid)
+				p.attackerPID, _ = strconv.Atoi(pid)
 				return nil
 			}
 			if line == want {
@@ -247,13 +246,13 @@ func (p *play) sign(want string, limit time.Duration) error {
 			return fmt.Errorf("the attack failed: %s", line)
 		case <-timer.C:
 			_, log, _ := p.emulator.WaitJob(p.ctx, p.job, func(emulator.Job, string) bool { return true })
-			return fmt.Errorf("the vandal does not say %q; its job's log:\n%s", want, log)
+			return fmt.Errorf("the vandal did not report %q; its job's log:\n%s", want, log)
 		}
 	}
 }
 
-// refusals is how many forks the pids limit must have refused before azptend is
-// asked to end: what it does meanwhile counts too.
+// refusals is how many forks the pids limit must have refused before azptend gets SIGTERM,
+// so that azptend also works under the limit for a while.
 const refusals = 5000
 
 func (p *play) awaitRefusals() {
@@ -267,8 +266,8 @@ func (p *play) awaitRefusals() {
 	}
 }
 
-// awaitDescriptors waits until azptend opens no more descriptors: a connection is
-// made before it is accepted.
+// awaitDescriptors waits until azptend opens no more descriptors: a connection exists
+// before it is accepted.
 func (p *play) awaitDescriptors() {
 	for same, before, looks := 0, -1, 0; same < 5 && looks < 50; looks++ {
 		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.last().Pid()))
@@ -283,12 +282,12 @@ func (p *play) awaitDescriptors() {
 	}
 }
 
-// struckLate waits until the daemon has struck, or azptend has ended it.
-func (p *play) struckLate() error {
+// awaitLateAttack waits until the daemon has attacked, or azptend has ended it.
+func (p *play) awaitLateAttack() error {
 	ended := make(chan struct{})
-	go func() { defer close(ended); awaitEnd(p.striker) }()
+	go func() { defer close(ended); awaitEnd(p.attackerPID) }()
 	select {
-	case line := <-p.signed:
+	case line := <-p.reports:
 		if line != "planted" {
 			return fmt.Errorf("the attack failed: %s", line)
 		}
@@ -299,6 +298,6 @@ func (p *play) struckLate() error {
 	case <-p.last().Done():
 		return nil
 	case <-time.After(time.Minute):
-		return fmt.Errorf("the daemon does not strike")
+		return fmt.Errorf("the daemon does not attack")
 	}
 }

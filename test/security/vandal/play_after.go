@@ -13,87 +13,87 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// afterwards is what is asked of azptend under attack.
-func (p *play) afterwards() error {
+// afterAttack does what the attack's moment says.
+func (p *play) afterAttack() error {
 	switch p.cell.attack.when {
 	case busy:
 		p.last().term()
 		p.open("vandal")
-		p.releaseInnocents()
-		return p.ended()
+		p.releaseOtherJobs()
+		return p.awaitExit()
 	case idle:
 		p.open("vandal")
-		p.jobOver()
+		p.awaitJobResult(p.job)
 		if p.cell.attack.late {
-			if err := p.struckLate(); err != nil {
+			if err := p.awaitLateAttack(); err != nil {
 				return err
 			}
 		}
 		p.last().term()
-		p.releaseInnocents()
-		return p.ended()
+		p.releaseOtherJobs()
+		return p.awaitExit()
 	case once:
 		p.open("vandal")
-		p.releaseInnocents()
-		if !p.last().wait(recovery) {
+		p.releaseOtherJobs()
+		if !p.last().wait(recoveryTimeout) {
 			return fmt.Errorf("azptend does not end by itself")
 		}
-		return p.ended()
+		return p.awaitExit()
 	case relisten:
 		if p.cell.attack.late {
 			p.open("vandal")
-			p.jobOver()
+			p.awaitJobResult(p.job)
 		}
-		if err := p.struckLate(); err != nil {
+		if err := p.awaitLateAttack(); err != nil {
 			return err
 		}
-		p.serves()
-		if p.cell.attack.on && p.last().alive() {
+		p.awaitSession()
+		if p.cell.attack.nextJob && p.last().alive() {
 			if err := p.queueNext(); err != nil {
 				return err
 			}
 		}
 		p.last().term()
 		p.open("next")
-		p.releaseInnocents()
-		return p.ended()
+		p.releaseOtherJobs()
+		return p.awaitExit()
 	case again:
 		p.open("vandal")
-		p.jobOver()
+		p.awaitJobResult(p.job)
 		p.last().term()
-		p.releaseInnocents()
-		if err := p.ended(); err != nil {
+		p.releaseOtherJobs()
+		if err := p.awaitExit(); err != nil {
 			return err
 		}
-		return p.nextLife()
+		return p.restart()
 	case killed:
 		_ = p.last().Signal(syscall.SIGKILL)
 		<-p.last().Done()
 		p.open("vandal")
-		p.releaseInnocents()
-		for _, id := range append(p.innocents, p.job) {
-			p.over(id)
+		p.releaseOtherJobs()
+		for _, id := range append(p.otherJobs, p.job) {
+			p.awaitJobResult(id)
 		}
-		return p.nextLife()
+		return p.restart()
 	}
 	return fmt.Errorf("there is no moment %q", p.cell.attack.when)
 }
 
-// nextLife starts azptend again and ends it.
-func (p *play) nextLife() error {
-	p.noteSessions()
+// restart starts azptend again and ends it.
+func (p *play) restart() error {
+	p.recordSessions()
 	if err := p.start(); err != nil {
 		return err
 	}
-	p.serves()
+	p.awaitSession()
 	p.last().term()
-	return p.ended()
+	return p.awaitExit()
 }
 
-// serves waits until a listener has a session that did not have it yet, or
-// azptend has ended, or for as long as a platform would.
-func (p *play) serves() {
-	ctx, cancel := p.whileAlive(recovery)
+// awaitSession waits until a listener polls with a new session, azptend has exited, or
+// recoveryTimeout has passed.
+func (p *play) awaitSession() {
+	ctx, cancel := p.whileAlive(recoveryTimeout)
 	defer cancel()
 	_, _ = p.emulator.WaitState(ctx, func(s emulator.State) bool {
 		for _, a := range s.Pools[0].Agents {
@@ -105,8 +105,8 @@ func (p *play) serves() {
 	})
 }
 
-// noteSessions remembers the sessions that there are.
-func (p *play) noteSessions() {
+// recordSessions records the sessions that exist now.
+func (p *play) recordSessions() {
 	for _, a := range p.emulator.State().Pools[0].Agents {
 		if a.Session != nil {
 			p.sessions[a.Session.ID] = true
@@ -114,11 +114,9 @@ func (p *play) noteSessions() {
 	}
 }
 
-// jobOver waits until the vandal's job has a result; some never get one.
-func (p *play) jobOver() { p.over(p.job) }
-
-func (p *play) over(id int64) {
-	ctx, cancel := p.whileAlive(recovery)
+// awaitJobResult waits until a job has a result. Some jobs never get one.
+func (p *play) awaitJobResult(id int64) {
+	ctx, cancel := p.whileAlive(recoveryTimeout)
 	if !p.last().alive() {
 		ctx, cancel = context.WithTimeout(p.ctx, 10*time.Second)
 	}
@@ -126,18 +124,18 @@ func (p *play) over(id int64) {
 	_, _, _ = p.emulator.WaitJob(ctx, id, func(j emulator.Job, _ string) bool { return j.Result != "" })
 }
 
-// ended waits for azptend's end, and then for that of all that it should end.
-func (p *play) ended() error {
-	if !p.last().wait(hopeless) {
+// awaitExit waits for azptend's exit, and then for the processes that it should end.
+func (p *play) awaitExit() error {
+	if !p.last().wait(exitTimeout) {
 		return fmt.Errorf("azptend does not end")
 	}
-	p.left = p.sweep()
+	p.left = p.stillRunning()
 	return nil
 }
 
-// sweep is what still runs when azptend has ended. A killed process takes its
-// time to go.
-func (p *play) sweep() map[int]string {
+// stillRunning returns the processes that still run after azptend's exit. A killed process
+// needs some time to exit.
+func (p *play) stillRunning() map[int]string {
 	deadline := time.Now().Add(2 * time.Second)
 	for {
 		left := processesOf(p.dir, p.group)
@@ -148,16 +146,16 @@ func (p *play) sweep() map[int]string {
 	}
 }
 
-// said is what all azptends have said.
-func (p *play) said() string {
+// output returns what all azptend processes of the cell have printed.
+func (p *play) output() string {
 	var all strings.Builder
-	for _, a := range p.lives {
+	for _, a := range p.runs {
 		all.WriteString(a.Said())
 	}
 	return all.String()
 }
 
-// check is what else must be true right after some attacks.
+// check checks what else must be true right after some attacks, and returns what is wrong.
 func (p *play) check() string {
 	switch p.cell.attack.name {
 	case "health port":
@@ -170,24 +168,24 @@ func (p *play) check() string {
 	default:
 		return ""
 	}
-	if said, err := p.healthcheck(); err != nil {
-		return fmt.Sprintf("healthcheck fails although azptend is well: %v: %s", err, said)
+	if output, err := p.healthcheck(); err != nil {
+		return fmt.Sprintf("healthcheck fails although azptend is well: %v: %s", err, output)
 	}
 	if p.cell.attack.name == "control flood" {
 		return ""
 	}
 	_ = p.last().Signal(syscall.SIGSTOP)
 	defer func() { _ = p.last().Signal(syscall.SIGCONT) }()
-	if said, err := p.healthcheck(); err == nil {
-		return fmt.Sprintf("healthcheck says that a stopped azptend is well: %s", said)
+	if output, err := p.healthcheck(); err == nil {
+		return fmt.Sprintf("healthcheck says that a stopped azptend is well: %s", output)
 	}
 	return ""
 }
 
-// probe asks as a platform does.
+// probe asks for /healthz as a platform does.
 func (p *play) probe() string {
 	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	where := shownAt.FindStringSubmatch(p.said())
+	where := pageURL.FindStringSubmatch(p.output())
 	if where == nil {
 		return "azptend shows no health address"
 	}
@@ -205,7 +203,7 @@ func (p *play) probe() string {
 func (p *play) healthcheck() (string, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
 	defer cancel()
-	c := exec.CommandContext(ctx, p.theatre.binary, "healthcheck")
+	c := exec.CommandContext(ctx, p.suite.binary, "healthcheck")
 	c.Env, c.Dir = p.env, filepath.Dir(p.dir)
 	b, err := c.CombinedOutput()
 	return strings.TrimSpace(string(b)), err

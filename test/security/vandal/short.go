@@ -2,8 +2,7 @@ package main
 
 import "slices"
 
-// shortSet are the cells that run with every test: about one for each attack.
-// A cell is here by its name.
+// shortSet returns the cells that run with every test: about one for each attack.
 func shortSet() []cell {
 	var set []cell
 	for _, c := range allCells() {

@@ -14,11 +14,11 @@ import (
 // TestVandal plays the short set. make vandal plays all cells.
 func TestVandal(t *testing.T) {
 	t.Parallel()
-	theatre, err := openTheatre(programs, vandalProgram)
+	suite, err := newSuite(programs, vandalProgram)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer theatre.close()
+	defer suite.close()
 	var cells []cell
 	for _, c := range shortSet() {
 		if why := c.impossible(); why != "" {
@@ -30,14 +30,14 @@ func TestVandal(t *testing.T) {
 	if len(cells) == 0 {
 		t.Fatal("no cell can be played")
 	}
-	for _, v := range theatre.playAll(cells, *cellsAtOnce, func(int, verdict) {}) {
+	for _, v := range suite.playAll(cells, *cellsAtOnce, func(int, verdict) {}) {
 		if v.Red() {
-			t.Errorf("%s\nazptend said:\n%s", v, v.Facts.said)
+			t.Errorf("%s\nazptend said:\n%s", v, v.Facts.output)
 		}
 	}
 }
 
-// TestEachAttackHasCode: the list and the code that plays it agree.
+// TestEachAttackHasCode checks that the list and attackCode agree.
 func TestEachAttackHasCode(t *testing.T) {
 	known := map[string]bool{}
 	for _, a := range attacks() {
@@ -59,7 +59,7 @@ func TestEachAttackHasCode(t *testing.T) {
 	}
 }
 
-// TestPageHasEachAttack: docs/reliability.md has the list as it is.
+// TestPageHasEachAttack checks that docs/reliability.md has the row of each attack.
 func TestPageHasEachAttack(t *testing.T) {
 	b, err := os.ReadFile("../../../docs/reliability.md")
 	if err != nil {
@@ -72,7 +72,7 @@ func TestPageHasEachAttack(t *testing.T) {
 	}
 }
 
-// TestShortSetHasEachMoment: the short set plays each moment and each column.
+// TestShortSetHasEachMoment checks that the short set has each moment and each column.
 func TestShortSetHasEachMoment(t *testing.T) {
 	for _, m := range moments() {
 		if !slices.ContainsFunc(shortSet(), func(c cell) bool { return c.attack.when == m.name }) {
@@ -86,27 +86,27 @@ func TestShortSetHasEachMoment(t *testing.T) {
 	}
 }
 
-// TestEachPropertyCanGoRed: each property finds what it is about.
+// TestEachPropertyCanGoRed checks that each property finds a violation.
 func TestEachPropertyCanGoRed(t *testing.T) {
 	c := cell{attack: attack{name: "an attack", when: busy}, column: sameUser}
-	good := life{over: true, asked: true, took: grace, peak: 20 << 10}
-	if v := judge(c, facts{lives: []life{good}}, nil); v.Red() {
+	good := runResult{over: true, asked: true, took: grace, peak: 20 << 10}
+	if v := judge(c, facts{runs: []runResult{good}}, nil); v.Red() {
 		t.Errorf("a good cell is red: %s", v)
 	}
 	for _, tt := range []struct {
 		property string
 		facts    facts
 	}{
-		{"azptend ends in time", facts{lives: []life{{asked: true}}}},
-		{"azptend ends in time", facts{lives: []life{{over: true, asked: true, took: grace + margin + 1}}}},
-		{"the exit code is right", facts{lives: []life{{over: true, code: 2}}}},
-		{"no ghost", facts{lives: []life{good}, agents: []int{7}, unnamed: cells.Unnamed([]int{7}, "", named)}},
-		{"memory is bounded", facts{lives: []life{{over: true, peak: mostMemory + 1}}}},
-		{"descriptors are bounded", facts{lives: []life{good}, descriptors: mostDescriptors + 1}},
-		{"other jobs succeed", facts{lives: []life{good}, others: []string{"job 1 is abandoned"}}},
-		{"no process stays", facts{lives: []life{good}, left: map[int]string{1: "sleep"}}},
-		{"nothing else is touched", facts{lives: []life{good}, victim: "nothing"}},
-		{"nothing else is touched", facts{lives: []life{good}, checked: "healthcheck fails"}},
+		{"azptend ends in time", facts{runs: []runResult{{asked: true}}}},
+		{"azptend ends in time", facts{runs: []runResult{{over: true, asked: true, took: grace + margin + 1}}}},
+		{"the exit code is right", facts{runs: []runResult{{over: true, code: 2}}}},
+		{"no ghost", facts{runs: []runResult{good}, agents: []int{7}, unnamed: cells.Unnamed([]int{7}, "", named)}},
+		{"memory is bounded", facts{runs: []runResult{{over: true, peak: mostMemory + 1}}}},
+		{"descriptors are bounded", facts{runs: []runResult{good}, descriptors: mostDescriptors + 1}},
+		{"other jobs succeed", facts{runs: []runResult{good}, failedJobs: []string{"job 1 is abandoned"}}},
+		{"no process stays", facts{runs: []runResult{good}, left: map[int]string{1: "sleep"}}},
+		{"nothing else is touched", facts{runs: []runResult{good}, victim: "nothing"}},
+		{"nothing else is touched", facts{runs: []runResult{good}, checked: "healthcheck fails"}},
 	} {
 		if v := judge(c, tt.facts, nil); v.Broken[tt.property] == "" {
 			t.Errorf("%q is not red with %+v", tt.property, tt.facts)
@@ -118,7 +118,7 @@ func TestEachPropertyCanGoRed(t *testing.T) {
 	}
 }
 
-// TestFaults takes guards of azptend away, and wants their cells red. make
+// TestFaults removes guards of azptend, and expects that their cells fail. make
 // vandal-faults does it with all of them.
 func TestFaults(t *testing.T) {
 	t.Parallel()
@@ -136,13 +136,13 @@ func TestFaults(t *testing.T) {
 				t.Skip("this machine can play none of its cells")
 			}
 			for _, v := range green {
-				t.Errorf("without %s this cell is green all the same: %s\nazptend said:\n%s", f.Guard, v, v.Facts.said)
+				t.Errorf("without %s this cell is green all the same: %s\nazptend said:\n%s", f.Guard, v, v.Facts.output)
 			}
 		})
 	}
 }
 
-// TestFaultsFit: each fault still fits the source.
+// TestFaultsFit checks that each fault fits the source.
 func TestFaultsFit(t *testing.T) {
 	for _, f := range faults() {
 		if _, err := f.Overlay("../../..", t.TempDir()); err != nil {
@@ -162,7 +162,7 @@ func TestFaultsFit(t *testing.T) {
 	}
 }
 
-// TestShortSetIsThere: each name of the short set is a cell's.
+// TestShortSetIsThere checks that each name in the short set is the name of a cell.
 func TestShortSetIsThere(t *testing.T) {
 	names := map[string]bool{}
 	for _, c := range allCells() {

@@ -21,15 +21,15 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// scale shrinks the slow times of the protocol, not of azptend.
+// scale divides the protocol's long times. azptend's own times are not scaled.
 const scale = 20
 
-// row is a row of docs/assumptions.md: id, what is assumed, what azptend does
-// otherwise, and the switch.
+// row matches a row of docs/assumptions.md: id, assumption, what azptend does if it is
+// wrong, and the emulator's switch.
 var row = regexp.MustCompile("(?m)^\\| ([a-z0-9-]+) \\| ([^|]+) \\| ([^|]+) \\| `([A-Za-z0-9]+)` \\|$")
 
-// TestAssumptionsAreWrittenDown holds docs/assumptions.md against the emulator's
-// switches: each has one row, and each row has one.
+// TestAssumptionsAreWrittenDown checks that docs/assumptions.md has one row for each switch
+// of the emulator.
 func TestAssumptionsAreWrittenDown(t *testing.T) {
 	b, err := os.ReadFile("../../../docs/assumptions.md")
 	if err != nil {
@@ -37,59 +37,58 @@ func TestAssumptionsAreWrittenDown(t *testing.T) {
 	}
 	text := string(b)
 	rows := row.FindAllStringSubmatch(text, -1)
-	if all := strings.Count(text, "\n| ") - 1; all != len(rows) { // without the head
+	if all := strings.Count(text, "\n| ") - 1; all != len(rows) { // without the header
 		t.Errorf("docs/assumptions.md has %d rows, and %d of them can be read", all, len(rows))
 	}
-	ids, told := map[string]bool{}, map[string]string{}
+	ids, switches := map[string]bool{}, map[string]string{}
 	for _, r := range rows {
-		id, by := r[1], r[4]
-		if ids[id] || told[by] != "" {
-			t.Errorf("docs/assumptions.md has the id %s or the switch %s twice", id, by)
+		id, name := r[1], r[4]
+		if ids[id] || switches[name] != "" {
+			t.Errorf("docs/assumptions.md has the id %s or the switch %s twice", id, name)
 		}
-		ids[id], told[by] = true, id
+		ids[id], switches[name] = true, id
 	}
 	for _, name := range emulator.AssumptionNames() {
-		if told[name] == "" {
+		if switches[name] == "" {
 			t.Errorf("docs/assumptions.md has no row for the switch %s", name)
 		}
-		delete(told, name)
+		delete(switches, name)
 	}
-	for name, id := range told {
+	for name, id := range switches {
 		t.Errorf("docs/assumptions.md's row %s names the switch %s, and the emulator has none", id, name)
 	}
 }
 
-// TestEachAssumption lives the core of an agent's life with a server that differs
-// from what azptend assumes, one assumption at a time: no job is lost, no agent
-// stays, nothing is left running.
+// TestEachAssumption runs agents with a server that differs from what azptend assumes, one
+// assumption at a time: no job is lost, no agent stays, no process is left.
 func TestEachAssumption(t *testing.T) {
 	t.Parallel()
-	flips := [][]string{{}} // as believed: the judge must be able to say yes
+	cases := [][]string{{}} // as expected: the checks must be able to pass
 	for _, name := range emulator.AssumptionNames() {
-		flips = append(flips, []string{name})
+		cases = append(cases, []string{name})
 	}
-	flips = append(flips, []string{"createDropsUserCapabilities", "noUserCapabilities"}) // no mark at all, ever
-	slots := make(chan struct{}, 16)                                                     // most of a life is waiting, for up to 20 s
+	cases = append(cases, []string{"createDropsUserCapabilities", "noUserCapabilities"}) // no owner tags at all
+	slots := make(chan struct{}, 16)                                                     // a run mostly waits, for up to 20 s
 	var all sync.WaitGroup
-	for _, flip := range flips {
-		all.Go(func() { differing(t, flip).liveAll(slots) })
+	for _, wrong := range cases {
+		all.Go(func() { newServerCase(t, wrong).runAll(slots) })
 	}
 	all.Wait()
 }
 
-// coreOfALife are the ways an agent lives that most depend on the server.
-func coreOfALife() map[string]func(*assumedLife) {
-	return map[string]func(*assumedLife){
-		"once":   (*assumedLife).once,
-		"idle":   (*assumedLife).idle,
-		"busy":   (*assumedLife).busy,
-		"killed": (*assumedLife).killed,
-		"twin":   (*assumedLife).twin,
+// scenarios are the runs that depend most on the server, by the name of their pool.
+func scenarios() map[string]func(*agentRun) {
+	return map[string]func(*agentRun){
+		"once":   (*agentRun).once,
+		"idle":   (*agentRun).idle,
+		"busy":   (*agentRun).busy,
+		"killed": (*agentRun).killed,
+		"twin":   (*agentRun).twin,
 	}
 }
 
-// differing is a server that differs, with a pool for each life.
-type different struct {
+// serverCase is one server, with a pool for each scenario.
+type serverCase struct {
 	t           *testing.T
 	emulator    *emulator.Emulator
 	url         string
@@ -97,20 +96,20 @@ type different struct {
 	name        string
 }
 
-func differing(t *testing.T, flip []string) *different {
-	w := different{t: t, name: "the server is as expected"}
-	if len(flip) > 0 {
-		w.name = "otherwise: " + strings.Join(flip, ", ")
+func newServerCase(t *testing.T, wrong []string) *serverCase {
+	w := serverCase{t: t, name: "the server is as expected"}
+	if len(wrong) > 0 {
+		w.name = "otherwise: " + strings.Join(wrong, ", ")
 	}
-	text := `{"` + strings.Join(flip, `":true,"`) + `":true}`
-	if len(flip) == 0 {
+	text := `{"` + strings.Join(wrong, `":true,"`) + `":true}`
+	if len(wrong) == 0 {
 		text = "{}"
 	}
 	if err := json.Unmarshal([]byte(text), &w.assumptions); err != nil {
 		t.Fatal(err)
 	}
 	var pools []string
-	for name := range coreOfALife() {
+	for name := range scenarios() {
 		pools = append(pools, name)
 	}
 	e, err := emulator.New(emulator.Options{TimeScale: scale, Pools: pools, Assumptions: w.assumptions})
@@ -123,31 +122,31 @@ func differing(t *testing.T, flip []string) *different {
 	return &w
 }
 
-// liveAll lives all lives at once, each in its pool and, to begin with, in a slot.
-func (w *different) liveAll(slots chan struct{}) {
-	var lives sync.WaitGroup
-	begin := func(name string, life func(*assumedLife)) {
-		lives.Go(func() {
+// runAll runs all scenarios at once, each in its pool and in a slot.
+func (w *serverCase) runAll(slots chan struct{}) {
+	var runs sync.WaitGroup
+	begin := func(name string, scenario func(*agentRun)) {
+		runs.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			w.live(name, life)
+			w.run(name, scenario)
 		})
 	}
-	for name, life := range coreOfALife() {
+	for name, scenario := range scenarios() {
 		if name != "idle" {
-			begin(name, life)
+			begin(name, scenario)
 		}
 	}
-	if w.assumptions.ExpiredTokenSignIn { // the clock that makes it expire is everybody's
-		lives.Wait()
+	if w.assumptions.ExpiredTokenSignIn { // the token expires by the emulator's clock, which all runs share
+		runs.Wait()
 	}
-	begin("idle", (*assumedLife).idle)
-	lives.Wait()
+	begin("idle", (*agentRun).idle)
+	runs.Wait()
 }
 
-// assumedLife is one life in its pool.
-type assumedLife struct {
-	*different
+// agentRun is one scenario in its pool.
+type agentRun struct {
+	*serverCase
 	ctx       context.Context
 	pool, dir string
 	seen      uint64
@@ -155,8 +154,8 @@ type assumedLife struct {
 	failed    error
 }
 
-// live lives a life, and judges it by the emulator's records.
-func (w *different) live(pool string, life func(*assumedLife)) {
+// run runs a scenario, and judges it.
+func (w *serverCase) run(pool string, scenario func(*agentRun)) {
 	dir, err := os.MkdirTemp("", "azptend-assumption-*")
 	if err != nil {
 		w.t.Error(err)
@@ -164,11 +163,11 @@ func (w *different) live(pool string, life func(*assumedLife)) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
-	b := &assumedLife{different: w, ctx: ctx, pool: pool, dir: dir}
+	b := &agentRun{serverCase: w, ctx: ctx, pool: pool, dir: dir}
 	defer os.RemoveAll(dir)
 	defer process.KillAllIn(dir)
 	if b.failed = programs.LayOut(filepath.Join(dir, "agent")); b.failed == nil {
-		life(b)
+		scenario(b)
 	}
 	for _, a := range b.actors {
 		a.Kill()
@@ -182,8 +181,9 @@ func (w *different) live(pool string, life func(*assumedLife)) {
 	}
 }
 
-// judge is what must be true in the end, whatever the server is like.
-func (b *assumedLife) judge() string {
+// judge returns what is wrong at the end, by the emulator's records and the agent's
+// directory.
+func (b *agentRun) judge() string {
 	if b.failed != nil {
 		return b.failed.Error()
 	}
@@ -202,17 +202,17 @@ func (b *assumedLife) judge() string {
 	return strings.Join(wrong, ", ")
 }
 
-// do is a step of the life, unless an earlier one has failed.
-func (b *assumedLife) do(what string, step func() error) {
+// step runs a step of the scenario, unless an earlier one has failed.
+func (b *agentRun) step(what string, do func() error) {
 	if b.failed == nil {
-		if err := step(); err != nil {
+		if err := do(); err != nil {
 			b.failed = fmt.Errorf("%s: %w", what, err)
 		}
 	}
 }
 
-func (b *assumedLife) start(args ...string) (a *process.Actor) {
-	b.do("start", func() (err error) {
+func (b *agentRun) start(args ...string) (a *process.Actor) {
+	b.step("start", func() (err error) {
 		cmd := exec.Command(programs.Azptend, append([]string{"run"}, args...)...)
 		cmd.Dir = b.dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -229,32 +229,32 @@ func (b *assumedLife) start(args ...string) (a *process.Actor) {
 	return a
 }
 
-// await waits for the next event of a type in this life's pool.
-func (b *assumedLife) await(kind string) {
-	b.do("await "+kind, func() error {
+// await waits for the next event of a type in this scenario's pool.
+func (b *agentRun) await(kind string) {
+	b.step("await "+kind, func() error {
 		e, err := b.emulator.WaitEvent(b.ctx, b.seen, func(e emulator.Event) bool { return e.Pool == b.pool && e.Type == kind })
 		b.seen = e.Seq
 		return err
 	})
 }
 
-func (b *assumedLife) says(a *process.Actor, what string) {
-	b.do("says "+what, func() error { return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what))) })
+func (b *agentRun) says(a *process.Actor, what string) {
+	b.step("says "+what, func() error { return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what))) })
 }
 
-func (b *assumedLife) queue(script string) {
-	b.do("queue", func() error {
+func (b *agentRun) queue(script string) {
+	b.step("queue", func() error {
 		_, err := b.emulator.QueueJob(emulator.JobSpec{Pool: b.pool, Script: script, Force: true})
 		return err
 	})
 }
 
-func (b *assumedLife) signal(a *process.Actor, s syscall.Signal) {
-	b.do("signal", func() error { return a.Signal(s) })
+func (b *agentRun) signal(a *process.Actor, s syscall.Signal) {
+	b.step("signal", func() error { return a.Signal(s) })
 }
 
-func (b *assumedLife) ends(a *process.Actor, code int) {
-	b.do("ends", func() error {
+func (b *agentRun) ends(a *process.Actor, code int) {
+	b.step("ends", func() error {
 		select {
 		case <-a.Done():
 		case <-b.ctx.Done():
@@ -267,52 +267,52 @@ func (b *assumedLife) ends(a *process.Actor, code int) {
 	})
 }
 
-const untilSign = `while [ ! -e "$HOME/go-on" ]; do sleep 0.05; done; echo done`
+const waitForFlag = `while [ ! -e "$HOME/go-on" ]; do sleep 0.05; done; echo done`
 
-func (b *assumedLife) sign() {
-	b.do("sign", func() error { return os.WriteFile(filepath.Join(b.dir, "go-on"), nil, 0o600) })
+func (b *agentRun) createFlag() {
+	b.step("create the flag", func() error { return os.WriteFile(filepath.Join(b.dir, "go-on"), nil, 0o600) })
 }
 
-func (b *assumedLife) once() {
+func (b *agentRun) once() {
 	b.queue("echo once")
 	b.ends(b.start("--once"), 0)
 }
 
-func (b *assumedLife) idle() {
+func (b *agentRun) idle() {
 	a := b.start()
 	b.await(emulator.EventSessionCreated)
 	if b.assumptions.ExpiredTokenSignIn {
-		b.do("elapse", func() error { b.emulator.Elapse(25 * time.Hour); return nil })
+		b.step("elapse", func() error { b.emulator.Elapse(25 * time.Hour); return nil })
 	}
 	b.signal(a, syscall.SIGTERM)
 	b.ends(a, 0)
 }
 
-func (b *assumedLife) busy() {
+func (b *agentRun) busy() {
 	a := b.start()
 	b.await(emulator.EventSessionCreated)
-	b.queue(untilSign)
+	b.queue(waitForFlag)
 	b.await(emulator.EventJobStarted)
 	b.signal(a, syscall.SIGTERM)
 	b.says(a, "Received a signal")
-	if b.assumptions.DisableActsLate { // and one that slips in
+	if b.assumptions.DisableActsLate { // a job that is assigned after the disabling
 		b.await(emulator.EventAgentDisabled)
 		b.queue("echo slipped in")
 	}
-	b.sign()
+	b.createFlag()
 	b.ends(a, 0)
 }
 
-func (b *assumedLife) killed() {
+func (b *agentRun) killed() {
 	first := b.start()
 	b.await(emulator.EventSessionCreated)
-	b.queue(untilSign)
+	b.queue(waitForFlag)
 	b.await(emulator.EventJobStarted)
 	b.signal(first, syscall.SIGKILL)
 	b.ends(first, 137)
 	second := b.start()
 	b.says(second, "The listener of a previous run")
-	b.sign()
+	b.createFlag()
 	b.await(emulator.EventJobFinished)
 	b.await(emulator.EventAgentAdded)
 	b.await(emulator.EventSessionCreated)
@@ -320,8 +320,8 @@ func (b *assumedLife) killed() {
 	b.ends(second, 0)
 }
 
-func (b *assumedLife) twin() {
-	b.do("add a twin", func() error {
+func (b *agentRun) twin() {
+	b.step("add a twin", func() error {
 		_, err := b.emulator.PutAgents(emulator.AgentSpec{Pool: b.pool, Name: "assumed", Version: "4.0.0"})
 		return err
 	})

@@ -16,17 +16,18 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// agentsRun is one `azptend run --agents N`, from its start to its end.
+// agentsRun is one `azptend run --agents N`.
 type agentsRun struct {
 	Agents            int
-	Root              sample // each root's making
-	Ready             sample // each agent, from azptend's start
+	Root              sample // time to make each root
+	Ready             sample // time until each agent is ready, from azptend's start
 	All               time.Duration
 	Resident, Private float64 // of azptend, in MB, when all are ready
 	Drain             time.Duration
 }
 
-// Each is azptend's own memory for an agent more than the first run had.
+// Each is how much anonymous memory azptend needs for each agent more than in the run with
+// one agent.
 func (r agentsRun) Each(one agentsRun) string {
 	if r.Agents == one.Agents {
 		return ""
@@ -34,8 +35,8 @@ func (r agentsRun) Each(one agentsRun) string {
 	return fmt.Sprintf("%.2f MB", (r.Private-one.Private)/float64(r.Agents-one.Agents))
 }
 
-// agentsPatience bounds a whole run.
-const agentsPatience = 5 * time.Minute
+// agentsTimeout limits a whole run.
+const agentsTimeout = 5 * time.Minute
 
 // measureAgents runs one, ten and fifty agents from one installation.
 func measureAgents(programs launch.Programs, delay time.Duration) (string, error) {
@@ -55,7 +56,7 @@ func measureAgents(programs launch.Programs, delay time.Duration) (string, error
 
 func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun, error) {
 	run := agentsRun{Agents: n, Root: sample{Unit: "ms"}, Ready: sample{Unit: "ms"}}
-	l, err := prepare(programs, delay, agentsPatience)
+	l, err := prepare(programs, delay, agentsTimeout)
 	if err != nil {
 		return run, err
 	}
@@ -64,7 +65,7 @@ func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun
 	if err := l.start(programs, fmt.Sprint("--agents=", n), "--agent-root="+filepath.Join(l.dir, "roots")); err != nil {
 		return run, err
 	}
-	// Their polls for messages are under way: the agents are idle, and at rest.
+	// An agent that polls for messages is idle.
 	_, err = l.emulator.WaitState(l.ctx, func(s emulator.State) bool {
 		polling := 0
 		for _, a := range s.Pools[0].Agents {
@@ -91,7 +92,7 @@ func agentsOnce(programs launch.Programs, delay time.Duration, n int) (agentsRun
 	return run, run.read(l.log.Bytes())
 }
 
-// read takes from azptend's log what only it knows.
+// read reads the times of roots and agents from azptend's log.
 func (r *agentsRun) read(log []byte) error {
 	for line := range bytes.Lines(log) {
 		var l struct {
@@ -115,7 +116,7 @@ func (r *agentsRun) read(log []byte) error {
 	return nil
 }
 
-// memoryOf is a line of a process's status, in megabytes; 0 where it has none.
+// memoryOf returns a line of a process's status in megabytes, or 0.
 func memoryOf(pid int, name string) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	_, after, found := strings.Cut(string(status), name)

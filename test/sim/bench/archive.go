@@ -8,10 +8,10 @@ import (
 	"math/rand/v2"
 )
 
-// makeArchive makes an archive of the agent's shape: the runtimes of Node, a few
-// large programs; the agent's own libraries; and npm's thousands of small files.
-// Its content compresses to some 46 %, which is less well than most programs do: the
-// download is a larger part here than it would be.
+// makeArchive makes an archive like the agent's: the Node runtimes, which are a few large
+// programs; the agent's own libraries; and npm's thousands of small files. Its content
+// compresses to about 46 %, which is worse than most programs do, so that the download
+// takes a larger share of the time than in reality.
 func makeArchive() (archive []byte, size int64, files int, err error) {
 	var out bytes.Buffer
 	zipped, err := gzip.NewWriterLevel(&out, gzip.DefaultCompression)
@@ -54,7 +54,7 @@ func makeArchive() (archive []byte, size int64, files int, err error) {
 	return out.Bytes(), size, files, nil
 }
 
-// vocabulary is what the content is made of: pieces of random bytes.
+// vocabulary is the words of the content: pieces of random bytes.
 func vocabulary(random *rand.Rand) [][]byte {
 	words := make([][]byte, 4096)
 	for i := range words {
@@ -66,7 +66,7 @@ func vocabulary(random *rand.Rand) [][]byte {
 	return words
 }
 
-// text is n bytes of words, some much more often than others.
+// text returns n bytes of words. Some words occur much more often than others.
 func text(random *rand.Rand, words [][]byte, n int) []byte {
 	b := make([]byte, 0, n+16)
 	for len(b) < n {

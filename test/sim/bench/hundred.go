@@ -19,44 +19,44 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// hundred is how many agents start at once, all by one managed identity.
+// hundred is how many agents start at once, all with one managed identity.
 const hundred = 100
 
-// crowd is what a hundred starts at once were like, where a call costs so much.
-type crowd struct {
+// hundredResult is the result of a hundred starts at once, with one cost of a call.
+type hundredResult struct {
 	Cost                float64
-	Calls               int // of the managed identity, until all were ready
+	Calls               int // made with the managed identity, until all agents were ready
 	Delayed, Refused    int
-	Delay, Worst        time.Duration // by the server, in all and of one call
-	Busiest             int           // most calls within one second, once the first rush is over
-	Half, All           time.Duration // from the first start until so many were ready
-	GaveUp, Left, Clean int           // ended before they were ready; in the pool at the end; exit codes 0
+	Delay, Worst        time.Duration // the server's delay in total, and the longest
+	Busiest             int           // most calls within one second, after firstTries
+	Half, All           time.Duration // from the first start until half and all of them were ready
+	GaveUp, Left, Clean int           // agents that exited before they were ready, stayed in the pool, exited with 0
 }
 
-// firstRush is how long after the first refusal calls are still first tries.
-const firstRush = 10 * time.Second
+// firstTries is how long after the first refusal some calls are still first tries.
+const firstTries = 10 * time.Second
 
-// throttling measures, and writes the part of the page.
+// throttling measures the starts, and writes the page's part.
 func throttling(programs launch.Programs, out string) error {
-	var crowds []crowd
+	var results []hundredResult
 	for _, cost := range []float64{0.1, 1, 3} {
 		fmt.Fprintf(os.Stderr, "a hundred agents, a call costs %g TSTU\n", cost)
 		c, err := start(programs, cost)
 		if err != nil {
 			return err
 		}
-		crowds = append(crowds, c)
+		results = append(results, c)
 	}
 	var b strings.Builder
-	err := part.Execute(&b, map[string]any{"Crowds": crowds, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
+	err := part.Execute(&b, map[string]any{"Results": results, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly)})
 	if err != nil {
 		return err
 	}
 	return launch.FillIn(out, "throttling", b.String())
 }
 
-// rig is one emulator with a hundred azptends.
-type rig struct {
+// fleet is one emulator with a hundred azptends.
+type fleet struct {
 	emulator *emulator.Emulator
 	dir      string
 	env      []string
@@ -65,40 +65,41 @@ type rig struct {
 }
 
 // start starts a hundred agents, waits until all are ready, and ends them.
-func start(programs launch.Programs, cost float64) (crowd, error) {
+func start(programs launch.Programs, cost float64) (hundredResult, error) {
 	e, err := emulator.New(emulator.Options{RateLimit: emulator.RateLimit{Budget: 200, Cost: cost}})
 	if err != nil {
-		return crowd{}, err
+		return hundredResult{}, err
 	}
 	server := httptest.NewServer(e)
 	defer func() { e.Close(); server.Close() }()
-	r := &rig{emulator: e, ended: make(chan error, hundred), env: []string{"PATH=" + launch.Path(), "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=120"}}
+	r := &fleet{emulator: e, ended: make(chan error, hundred), env: []string{"PATH=" + launch.Path(), "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=120"}}
 	for _, v := range e.Environment(server.URL) {
 		r.env = append(r.env, v.Name+"="+v.Value)
 	}
 	if r.dir, err = os.MkdirTemp("", "azptend-bench-*"); err != nil {
-		return crowd{}, err
+		return hundredResult{}, err
 	}
 	defer os.RemoveAll(r.dir)
 	for n := range hundred {
 		if err := r.layOut(n, programs); err != nil {
-			return crowd{}, err
+			return hundredResult{}, err
 		}
 	}
 	begun := time.Now()
 	for n := range hundred {
 		if err := r.run(n, programs.Azptend); err != nil {
-			return crowd{}, err
+			return hundredResult{}, err
 		}
 	}
-	c := crowd{Cost: cost}
+	c := hundredResult{Cost: cost}
 	err = c.watch(r, begun)
 	c.count(e.Calls())
 	return c, errors.Join(err, c.end(r))
 }
 
-// layOut makes an agent's folder. All share the programs, as an image's layer does.
-func (r *rig) layOut(n int, programs launch.Programs) error {
+// layOut makes an agent's folder. All agents share the programs by hard links, as
+// containers share an image's layer.
+func (r *fleet) layOut(n int, programs launch.Programs) error {
 	first, dir := r.folder(0), r.folder(n)
 	if n == 0 {
 		return programs.LayOut(dir)
@@ -118,9 +119,9 @@ func (r *rig) layOut(n int, programs launch.Programs) error {
 	return nil
 }
 
-func (r *rig) folder(n int) string { return filepath.Join(r.dir, fmt.Sprintf("agent-%d", n)) }
+func (r *fleet) folder(n int) string { return filepath.Join(r.dir, fmt.Sprintf("agent-%d", n)) }
 
-func (r *rig) run(n int, binary string) error {
+func (r *fleet) run(n int, binary string) error {
 	log, err := os.Create(r.folder(n) + ".log")
 	if err != nil {
 		return err
@@ -137,8 +138,8 @@ func (r *rig) run(n int, binary string) error {
 	return nil
 }
 
-// watch waits until every agent is ready, or has given up.
-func (c *crowd) watch(r *rig, begun time.Time) error {
+// watch waits until every agent is ready or has exited.
+func (c *hundredResult) watch(r *fleet, begun time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	var seen uint64
@@ -167,8 +168,8 @@ func (c *crowd) watch(r *rig, begun time.Time) error {
 	return nil
 }
 
-// count takes from the emulator's records what the managed identity asked.
-func (c *crowd) count(calls []emulator.Call) {
+// count counts the managed identity's calls in the emulator's records.
+func (c *hundredResult) count(calls []emulator.Call) {
 	var refused time.Time
 	var after []time.Time
 	for _, call := range calls {
@@ -179,7 +180,7 @@ func (c *crowd) count(calls []emulator.Call) {
 		if refused.IsZero() && call.Status == 429 {
 			refused = call.Time
 		}
-		if !refused.IsZero() && call.Time.Sub(refused) > firstRush {
+		if !refused.IsZero() && call.Time.Sub(refused) > firstTries {
 			after = append(after, call.Time)
 		}
 		switch {
@@ -200,14 +201,14 @@ func (c *crowd) count(calls []emulator.Call) {
 	}
 }
 
-// end asks all to leave, with nothing in their way: that nothing stays is what the
-// measure is worth.
-func (c *crowd) end(r *rig) error {
+// end removes the limit and stops all agents. The measurement is only valid if no agent
+// stays.
+func (c *hundredResult) end(r *fleet) error {
 	if err := r.emulator.SetRateLimit(emulator.RateLimit{}); err != nil {
 		return err
 	}
 	for _, cmd := range r.agents {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // one that has given up is gone
+		_ = cmd.Process.Signal(syscall.SIGTERM) // some agents have exited already
 	}
 	for range hundred - c.GaveUp {
 		if err := <-r.ended; err == nil {
@@ -221,8 +222,8 @@ func (c *crowd) end(r *rig) error {
 	return nil
 }
 
-// Rounded is a time for the page.
-func (c crowd) Rounded(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
+// Rounded rounds a time for the page.
+func (c hundredResult) Rounded(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
 
 var part = template.Must(template.New("").Parse(`
 Written by ` + "`make bench-hundred`" + ` on {{.Date}}; do not edit. A hundred agents are started at the same moment by one managed identity,
@@ -231,7 +232,7 @@ The cost of a call is not published, so there are three assumptions. A typical u
 
 | a call costs | azptend's calls | delayed | total delay, longest | refused | most retries within one second | half are ready after | all are ready after | gave up | stayed in the pool |
 |---|---|---|---|---|---|---|---|---|---|
-{{range .Crowds}}| {{.Cost}} TSTU | {{.Calls}} | {{.Delayed}} | {{.Rounded .Delay}}, at most {{.Rounded .Worst}} | {{.Refused}} | {{if .Refused}}{{.Busiest}}{{end}} | {{.Rounded .Half}} | {{.Rounded .All}} | {{.GaveUp}} | {{.Left}} |
+{{range .Results}}| {{.Cost}} TSTU | {{.Calls}} | {{.Delayed}} | {{.Rounded .Delay}}, at most {{.Rounded .Worst}} | {{.Refused}} | {{if .Refused}}{{.Busiest}}{{end}} | {{.Rounded .Half}} | {{.Rounded .All}} | {{.GaveUp}} | {{.Left}} |
 {{end}}
 An agent makes three calls until it is ready. The third checks its owner tags when it already listens. The listener's calls use the agent's own identity and its limit.
 At 3 TSTU the limit refuses more than 134 calls in five minutes, and a hundred agents need two hundred calls to listen. So they need more than one window.

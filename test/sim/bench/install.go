@@ -15,14 +15,14 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// installs is how often each way is measured, in each place and over each network:
-// with three ways, each is the first, the second and the last of a round once.
+// installs is how often each way is measured in each place and over each network. With
+// three ways, each is first, second and last once.
 const installs = 3
 
-// place is a file system that is unpacked on.
+// place is a file system to install on.
 type place struct{ Name, Dir string }
 
-// way is one way to put an agent into a folder.
+// way is one way to install an agent.
 type way struct {
 	Name    string
 	command func(ctx context.Context, s source, into string) *exec.Cmd
@@ -36,8 +36,8 @@ type source struct {
 	sum     string
 }
 
-// ways are azptend install, the line of every start script, and what that line
-// would be if it kept azptend's promise: nothing is installed that is not verified.
+// ways are azptend install, the command line that start scripts use, and that line with
+// azptend's promise: only a verified archive is unpacked.
 func ways() []way {
 	shell := func(script string) func(context.Context, source, string) *exec.Cmd {
 		return func(ctx context.Context, s source, into string) *exec.Cmd {
@@ -55,19 +55,19 @@ func ways() []way {
 	}
 }
 
-// spent is what a command took: the wall's time, and the processors'.
-type spent struct{ wall, cpu time.Duration }
+// timing is the wall-clock and CPU time of a command.
+type timing struct{ wall, cpu time.Duration }
 
-// row is one way's measurements in one place over one network.
+// row has the measurements of one way, in one place over one network.
 type row struct {
 	place, network, way string
-	runs                []spent
+	runs                []timing
 }
 
-// measureInstall measures the ways on an archive of the agent's real shape that it
-// makes itself, from the emulator on loopback, in turns.
+// measureInstall makes an archive like the agent's, serves it from the emulator, and
+// measures the ways in turns.
 func measureInstall(binary string) (string, error) {
-	fmt.Fprintln(os.Stderr, "making an archive of the agent's shape")
+	fmt.Fprintln(os.Stderr, "making an archive like the agent's")
 	archive, size, files, err := makeArchive()
 	if err != nil {
 		return "", err
@@ -82,7 +82,7 @@ func measureInstall(binary string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(memory)
-	load := busy()
+	load := loadAverage()
 	var rows []*row
 	for _, n := range []network{{"loopback", 0}, {"100 MB/s", 100e6}} {
 		more, err := measureOver(n, binary, archive, []place{{"disk", disk}, {"memory (tmpfs)", memory}})
@@ -96,13 +96,13 @@ func measureInstall(binary string) (string, error) {
 		return "", err
 	}
 	what := fmt.Sprintf("%.0f MB, %d files, %.0f MB unpacked", float64(len(archive))/1e6, files, float64(size)/1e6)
-	machine := fmt.Sprintf("%s; its load %s before and %s after, this benchmark's own included", process.Machine(), load, busy())
+	machine := fmt.Sprintf("%s; its load %s before and %s after, this benchmark's own included", process.Machine(), load, loadAverage())
 	return installPart(what, rows, roots, machine), nil
 }
 
-// busy is the machine's load average of the last minute, "unknown" off Linux: what
-// else runs makes these times longer, and not all ways alike.
-func busy() string {
+// loadAverage is the machine's load average of the last minute, "unknown" if not on Linux.
+// Other load makes these times longer, and not all ways equally.
+func loadAverage() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "unknown"
@@ -129,12 +129,11 @@ func measureOver(n network, binary string, archive []byte, places []place) ([]*r
 	}
 	var rows []*row
 	for i, p := range places {
-		// A folder of memory is given back at once. One on the disk stays until all
-		// is measured: for each file that is made ext4 passes, one by one, over the
-		// inodes that were freed within the last minutes (recently_deleted in its
-		// ialloc.c), which cost all ways alike some five seconds a run, and hid what
-		// was to be measured.
-		these, err := takeTurns(p, n, s, i > 0)
+		// Folders in memory are removed at once. Folders on the disk stay until the end:
+		// for each new file ext4 skips, one by one, the inodes that were freed within the
+		// last minutes (recently_deleted in its ialloc.c). That added some five seconds to
+		// each run, and hid the differences.
+		these, err := measureInTurns(p, n, s, i > 0)
 		if err != nil {
 			return nil, err
 		}
@@ -143,8 +142,8 @@ func measureOver(n network, binary string, archive []byte, places []place) ([]*r
 	return rows, nil
 }
 
-// takeTurns measures the ways in one place, in turns.
-func takeTurns(p place, n network, s source, tidy bool) ([]*row, error) {
+// measureInTurns measures the ways in one place, in turns.
+func measureInTurns(p place, n network, s source, removeAfter bool) ([]*row, error) {
 	var rows []*row
 	for _, w := range ways() {
 		rows = append(rows, &row{place: p.Name, network: n.name, way: w.Name})
@@ -160,7 +159,7 @@ func takeTurns(p place, n network, s source, tidy bool) ([]*row, error) {
 				return nil, err
 			}
 			rows[i].runs = append(rows[i].runs, took)
-			if tidy {
+			if removeAfter {
 				if err := os.RemoveAll(into); err != nil {
 					return nil, err
 				}
@@ -170,27 +169,27 @@ func takeTurns(p place, n network, s source, tidy bool) ([]*row, error) {
 	return rows, nil
 }
 
-// timed is what a command takes to fill a new folder. The disk is quiet when it
-// begins. The processors' time is the command's and its children's, in the kernel
-// too; what the kernel writes to the disk later by itself is in neither.
-func timed(into string, command func(context.Context, source, string) *exec.Cmd, s source) (spent, error) {
+// timed measures a command that fills a new folder. It syncs the disk first. CPU time is
+// that of the command and its children, in the kernel too. Neither time contains what the
+// kernel writes to the disk later.
+func timed(into string, command func(context.Context, source, string) *exec.Cmd, s source) (timing, error) {
 	if err := os.Mkdir(into, 0o755); err != nil {
-		return spent{}, err
+		return timing{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "sync").CombinedOutput(); err != nil {
-		return spent{}, fmt.Errorf("sync: %w: %s", err, out)
+		return timing{}, fmt.Errorf("sync: %w: %s", err, out)
 	}
 	cmd := command(ctx, s, into)
 	begun := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(begun)
 	if err != nil {
-		return spent{}, fmt.Errorf("%s: %w: %s", cmd.Args[0], err, out)
+		return timing{}, fmt.Errorf("%s: %w: %s", cmd.Args[0], err, out)
 	}
 	if _, err := os.Stat(filepath.Join(into, "bin", "Agent.Listener")); err != nil {
-		return spent{}, fmt.Errorf("%s left no agent: %w", cmd.Args[0], err)
+		return timing{}, fmt.Errorf("%s left no agent: %w", cmd.Args[0], err)
 	}
-	return spent{took, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil
+	return timing{took, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}, nil
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// installPart is the page's part about installs and roots.
+// installPart is the page's part about installing and roots.
 func installPart(what string, rows []*row, roots string, machine string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `## Installing the agent
@@ -20,9 +20,9 @@ it comes from the emulator on loopback, or is limited to 100 MB/s. The methods r
 `, time.Now().UTC().Format(time.DateOnly), what)
 	for i, r := range rows {
 		base := rows[i-i%len(ways())+1]
-		wall := func(s spent) time.Duration { return s.wall }
+		wall := func(s timing) time.Duration { return s.wall }
 		fmt.Fprintf(&b, "| %s | %s | %s | %.2f s | %.2f | %.2f s | %s |\n", r.place, r.network, r.way, r.median(wall),
-			r.median(wall)/base.median(wall), r.median(func(s spent) time.Duration { return s.cpu }), r.each())
+			r.median(wall)/base.median(wall), r.median(func(s timing) time.Duration { return s.cpu }), r.each())
 	}
 	fmt.Fprintf(&b, `
 CPU is user and system time of the command and its children. azptend and `+"`curl \\| tar`"+` unpack while they
@@ -35,7 +35,7 @@ The machine: %s.
 	return b.String()
 }
 
-func (r *row) median(of func(spent) time.Duration) float64 {
+func (r *row) median(of func(timing) time.Duration) float64 {
 	var all []time.Duration
 	for _, s := range r.runs {
 		all = append(all, of(s))

@@ -13,33 +13,33 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// looks is how many looks of a keeper are measured.
-const looks = 8
+// polls is how many polls of a keeper are measured.
+const polls = 8
 
-// keepRun is one `azptend keep` of a pool of some size, which it only looks at.
+// keepRun is one `azptend keep` of a pool, which changes nothing.
 type keepRun struct {
 	Agents    int
-	Calls     int // of all looks, the identity's and the pool's look-up left out
-	Looks     int
-	CPU       time.Duration // azptend's own, of the whole run
+	Calls     int // of all polls, without the identity endpoint's and the look-up of the pool
+	Polls     int
+	CPU       time.Duration // azptend's, of the whole run
 	Megabytes float64
-	End       time.Duration // from SIGTERM to its end
+	End       time.Duration // from SIGTERM to its exit
 }
 
-// PerLook, PerHour, CPUPerLook and Ended are for the page.
-func (r keepRun) PerLook() string { return fmt.Sprintf("%.1f", float64(r.Calls)/float64(r.Looks)) }
-func (r keepRun) PerHour() string { return fmt.Sprintf("%.0f", 120*float64(r.Calls)/float64(r.Looks)) }
-func (r keepRun) CPUPerLook() string {
-	return fmt.Sprintf("%d ms", r.CPU.Milliseconds()/int64(r.Looks))
+// PerPoll, PerHour, CPUPerPoll and Ended format values for the page.
+func (r keepRun) PerPoll() string { return fmt.Sprintf("%.1f", float64(r.Calls)/float64(r.Polls)) }
+func (r keepRun) PerHour() string { return fmt.Sprintf("%.0f", 120*float64(r.Calls)/float64(r.Polls)) }
+func (r keepRun) CPUPerPoll() string {
+	return fmt.Sprintf("%d ms", r.CPU.Milliseconds()/int64(r.Polls))
 }
 func (r keepRun) Ended() string { return fmt.Sprintf("%d ms", r.End.Milliseconds()) }
 
-// measureKeep keeps pools of growing size.
+// measureKeep runs a keeper of pools of three sizes.
 func measureKeep(binary string, delay time.Duration) (string, error) {
 	var runs []keepRun
 	for _, agents := range []int{100, 1000, 10000} {
 		fmt.Fprintf(os.Stderr, "azptend keep of %d agents\n", agents)
-		run, err := keepFor(binary, delay, agents)
+		run, err := keepOnce(binary, delay, agents)
 		if err != nil {
 			return "", err
 		}
@@ -50,9 +50,9 @@ func measureKeep(binary string, delay time.Duration) (string, error) {
 	return b.String(), err
 }
 
-func keepFor(binary string, delay time.Duration, agents int) (keepRun, error) {
+func keepOnce(binary string, delay time.Duration, agents int) (keepRun, error) {
 	run := keepRun{Agents: agents}
-	e, server, err := farPool(delay, agents)
+	e, server, err := newDistantPool(delay, agents)
 	if err != nil {
 		return run, err
 	}
@@ -69,12 +69,12 @@ func keepFor(binary string, delay time.Duration, agents int) (keepRun, error) {
 	}
 	most := a.WatchMemory()
 	begun := time.Now()
-	for run.Looks = 0; run.Looks < looks; {
+	for run.Polls = 0; run.Polls < polls; {
 		time.Sleep(100 * time.Millisecond)
-		run.Looks, run.Calls = looksOf(e.Calls())
+		run.Polls, run.Calls = countPolls(e.Calls())
 		if time.Since(begun) > 10*time.Minute {
 			a.Kill()
-			return run, fmt.Errorf("azptend keep has looked %d times only:\n%s", run.Looks, a.Said())
+			return run, fmt.Errorf("azptend keep has polled only %d times:\n%s", run.Polls, a.Said())
 		}
 	}
 	begun = time.Now()
@@ -88,19 +88,19 @@ func keepFor(binary string, delay time.Duration, agents int) (keepRun, error) {
 	return run, nil
 }
 
-// looksOf counts looks that are over, by the list of agents with which each ends,
-// and their calls.
-func looksOf(calls []emulator.Call) (looks, of int) {
+// countPolls counts finished polls, by the list of agents with which each ends, and their
+// calls.
+func countPolls(calls []emulator.Call) (polls, poolCalls int) {
 	for _, c := range calls {
 		if c.Status == 0 || !strings.Contains(c.Path, "/pools/") {
 			continue
 		}
-		of++
+		poolCalls++
 		if strings.HasSuffix(c.Path, "/agents") {
-			looks++
+			polls++
 		}
 	}
-	return looks, of
+	return polls, poolCalls
 }
 
 var keepPage = template.Must(template.New("").Parse(`## A keeper
@@ -110,7 +110,7 @@ eight times without a change. Each call is delayed by {{.Delay}}.
 
 | agents | calls per poll | calls per hour, polling every 30 s | azptend's CPU time per poll | largest memory | SIGTERM to exit |
 |---|---|---|---|---|---|
-{{range .Runs}}| {{.Agents}} | {{.PerLook}} | {{.PerHour}} | {{.CPUPerLook}} | {{printf "%.1f" .Megabytes}} MB | {{.Ended}} |
+{{range .Runs}}| {{.Agents}} | {{.PerPoll}} | {{.PerHour}} | {{.CPUPerPoll}} | {{printf "%.1f" .Megabytes}} MB | {{.Ended}} |
 {{end}}
 The machine: {{.Machine}}.
 

@@ -1,7 +1,6 @@
-// Command bench measures what azptend costs, against the emulator with a delay
-// on each call as a far server has, and writes a Markdown page with the machine
-// it was measured on. `make bench` runs it. Nothing here is a test's assertion:
-// a goal that is missed is shown, and does not fail.
+// Command bench measures what azptend needs, against an emulator with a delay on each call,
+// as a distant server has, and writes a Markdown page that names the machine. `make bench`
+// runs it. It does not fail if a goal is missed, it only shows it.
 package main
 
 import (
@@ -21,12 +20,12 @@ func main() {
 	flags := launch.Flags()
 	out := flag.String("o", "", "the file to write; standard output without it")
 	what := flag.String("what", "life", "what to measure: life, hundred, pool, agents, keep, install")
-	lives := flag.Int("n", 20, "how many lives of each kind")
+	runs := flag.Int("n", 20, "how many runs of each kind")
 	delay := flag.Duration("delay", 80*time.Millisecond, "the delay of each call")
 	flag.Parse()
 	programs, err := flags.Absolute()
 	if err == nil {
-		err = run(*what, programs, *out, *lives, *delay)
+		err = run(*what, programs, *out, *runs, *delay)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: cannot measure:", err)
@@ -34,15 +33,15 @@ func main() {
 	}
 }
 
-// run measures one thing, and writes its part of a page. A life is the page's
-// head, and the hundred have a page of their own.
-func run(what string, programs launch.Programs, out string, lives int, delay time.Duration) error {
+// run measures one thing, and writes its part of a page. The measurement "life" writes the
+// page's head, and "hundred" fills another page.
+func run(what string, programs launch.Programs, out string, runs int, delay time.Duration) error {
 	var text string
 	var err error
 	section := what
 	switch what {
 	case "life":
-		text, err = measure(programs, lives, delay)
+		text, err = measure(programs, runs, delay)
 		section = ""
 	case "hundred":
 		return throttling(programs, out)
@@ -63,9 +62,8 @@ func run(what string, programs launch.Programs, out string, lives int, delay tim
 	return write(out, text, section)
 }
 
-// write prints what was measured, and puts it into the page at path: a section
-// between its marks, or, without a section's name, all that stands before the
-// first section.
+// write prints the text, and puts it into the page at path: into a section, or, without a
+// section's name, in place of everything before the first section.
 func write(path, text, section string) error {
 	fmt.Print(text)
 	if path == "" {
@@ -101,14 +99,14 @@ func (s *sample) at(part float64) string {
 	return fmt.Sprintf("%.1f %s", sorted[min(int(part*float64(len(sorted))), len(sorted)-1)], s.Unit)
 }
 
-// Median, P90 and Worst are for the page.
+// Median, P90 and Worst format values for the page.
 func (s *sample) Median() string { return s.at(0.5) }
 func (s *sample) P90() string    { return s.at(0.9) }
 func (s *sample) Worst() string  { return s.at(1) }
 
-func measure(programs launch.Programs, lives int, delay time.Duration) (string, error) {
+func measure(programs launch.Programs, runs int, delay time.Duration) (string, error) {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
-	m := measures{
+	m := measurements{
 		launch:  &sample{Name: "start of azptend to listener launched", Goal: "three round trips + 50 ms = " + ms(3*delay+50*time.Millisecond), Unit: "ms"},
 		ready:   &sample{Name: "start of azptend to session exists (the fake agent's own calls included)", Goal: "", Unit: "ms"},
 		idle:    &sample{Name: "SIGTERM while idle to agent removed", Goal: "", Unit: "ms"},
@@ -116,12 +114,12 @@ func measure(programs launch.Programs, lives int, delay time.Duration) (string, 
 		memory:  &sample{Name: "resident memory while a job runs", Goal: "under 20 MB", Unit: "MB"},
 		private: &sample{Name: "of which not shared with other azptends (anonymous)", Goal: "", Unit: "MB"},
 	}
-	for i := range lives {
-		fmt.Fprintf(os.Stderr, "\rlife %d of %d", i+1, lives)
-		if err := m.idleLife(programs, delay); err != nil {
+	for i := range runs {
+		fmt.Fprintf(os.Stderr, "\rrun %d of %d", i+1, runs)
+		if err := m.measureIdle(programs, delay); err != nil {
 			return "", err
 		}
-		if err := m.onceLife(programs, delay); err != nil {
+		if err := m.measureOnce(programs, delay); err != nil {
 			return "", err
 		}
 	}
@@ -134,7 +132,7 @@ func measure(programs launch.Programs, lives int, delay time.Duration) (string, 
 	err = page.Execute(&b, map[string]any{
 		"Samples": []*sample{m.launch, m.ready, m.idle, m.once, m.memory, m.private},
 		"Size":    fmt.Sprintf("%.1f MB", float64(size.Size())/1e6),
-		"Delay":   delay, "Lives": lives, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly),
+		"Delay":   delay, "Lives": runs, "Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly),
 	})
 	return b.String(), err
 }

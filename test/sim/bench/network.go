@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// network is how fast the server's answers come.
+// network is the speed of the server's answers.
 type network struct {
 	name string
-	rate float64 // bytes a second; 0: as fast as loopback is
+	rate float64 // bytes per second; 0: unlimited
 }
 
-// slow holds a handler's answers to the network's rate.
+// slow limits a handler's answers to the network's rate.
 func (n network) slow(to http.Handler) http.Handler {
 	if n.rate == 0 {
 		return to
@@ -21,7 +21,7 @@ func (n network) slow(to http.Handler) http.Handler {
 	})
 }
 
-// slowWriter writes pieces, each no sooner than the rate has it.
+// slowWriter writes in pieces, and sleeps after each to keep to the rate.
 type slowWriter struct {
 	http.ResponseWriter
 	rate    float64

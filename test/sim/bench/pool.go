@@ -13,19 +13,19 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// poolRun is one `azptend prune` against a pool of some size.
+// poolRun is one `azptend prune` of a pool.
 type poolRun struct {
 	Agents, Ghosts int
 	What           string // the command
-	Calls          int    // by the emulator's record
+	Calls          int    // in the emulator's journal
 	Megabytes      float64
 	Took           time.Duration
 }
 
-// Time is for the page.
+// Time formats Took for the page.
 func (r poolRun) Time() string { return fmt.Sprintf("%.1f s", r.Took.Seconds()) }
 
-// measurePool prunes pools of growing size: one agent in five is a ghost.
+// measurePool prunes pools of three sizes. One agent in five is a ghost.
 func measurePool(binary string, delay time.Duration) (string, error) {
 	var runs []poolRun
 	for _, agents := range []int{100, 1000, 10000} {
@@ -45,7 +45,7 @@ func measurePool(binary string, delay time.Duration) (string, error) {
 
 func pruneOnce(binary string, delay time.Duration, agents int, args []string) (poolRun, error) {
 	run := poolRun{Agents: agents, What: strings.Join(args, " ")}
-	e, server, err := farPool(delay, agents)
+	e, server, err := newDistantPool(delay, agents)
 	if err != nil {
 		return run, err
 	}
@@ -75,14 +75,13 @@ func pruneOnce(binary string, delay time.Duration, agents int, args []string) (p
 	return run, nil
 }
 
-// farPool is an emulator with a large pool, whose every call takes longer by the
-// delay.
-func farPool(delay time.Duration, agents int) (*emulator.Emulator, *httptest.Server, error) {
+// newDistantPool makes an emulator with a large pool. Each call is delayed.
+func newDistantPool(delay time.Duration, agents int) (*emulator.Emulator, *httptest.Server, error) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := e.PutAgents(population(agents)...); err != nil {
+	if _, err := e.PutAgents(poolAgents(agents)...); err != nil {
 		return nil, nil, err
 	}
 	if _, err := e.AddFault(emulator.Fault{Path: ".", Delay: delay}); err != nil {
@@ -91,10 +90,10 @@ func farPool(delay time.Duration, agents int) (*emulator.Emulator, *httptest.Ser
 	return e, httptest.NewServer(e), nil
 }
 
-// population is a pool as large ones are: of ten agents five are online, two of them
-// busy; two are ghosts; one is somebody else's, one just starting, and one lost
-// its network a moment ago. Each publishes 40 capabilities of its machine.
-func population(n int) []emulator.AgentSpec {
+// poolAgents is a typical large pool. Of ten agents five are online, two of them busy; two
+// are ghosts; one was not made by azptend, one has just been added, and one lost its
+// network a moment ago. Each has 40 capabilities.
+func poolAgents(n int) []emulator.AgentSpec {
 	specs := make([]emulator.AgentSpec, n)
 	for i := range specs {
 		s := emulator.AgentSpec{

@@ -13,20 +13,19 @@ import (
 	"github.com/azptend/azptend/internal/install"
 )
 
-// rootRuns is how often a root is made by each method.
+// rootRuns is how often each method makes a root.
 const rootRuns = 3
 
-// measureRoots measures the making of a root from an installation of the agent's
-// size: by hard links, by copies, and, where a file system that has them can be
-// mounted, by reflinks.
+// measureRoots measures how long it takes to make a root of an installation of the agent's
+// size: with hard links, with copies, and, if XFS can be mounted, with reflinks.
 func measureRoots(installation, disk string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "A root made from that installation (`--agent-root`), %d times each:\n\n| method | file system | files | room taken | time, median | each, s |\n|---|---|---|---|---|---|\n", rootRuns)
-	const somebodyElse = 10001 // whose jobs cannot write the installation's files: those may be linked
+	const otherUID = 10001 // jobs of this user cannot write the installation's files, so hard links are allowed
 	for _, m := range []struct {
 		want install.Method
 		jobs int
-	}{{install.HardLink, somebodyElse}, {install.Copy, 0}} {
+	}{{install.HardLink, otherUID}, {install.Copy, 0}} {
 		if err := rootRow(&b, m.want, "the disk", installation, filepath.Join(disk, "root-"+fmt.Sprint(m.jobs)), m.jobs); err != nil {
 			return "", err
 		}
@@ -42,7 +41,7 @@ func measureRoots(installation, disk string) (string, error) {
 	if out, err := exec.Command("cp", "-a", installation, copied).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cp: %w: %s", err, out)
 	}
-	err = rootRow(&b, install.Reflink, "XFS in a file on it", copied, filepath.Join(mounted, "root"), somebodyElse)
+	err = rootRow(&b, install.Reflink, "XFS in a file on it", copied, filepath.Join(mounted, "root"), otherUID)
 	return b.String(), err
 }
 
@@ -74,8 +73,8 @@ func rootRow(b *strings.Builder, want install.Method, where, installation, dir s
 	return nil
 }
 
-// mountXFS makes a file system that knows reflinks, in a file. It needs root,
-// mkfs.xfs and a loop device.
+// mountXFS makes a file system with reflinks in a file. It needs root, mkfs.xfs and a loop
+// device.
 func mountXFS(disk string) (dir string, unmount func(), err error) {
 	image := filepath.Join(disk, "xfs.img")
 	dir = filepath.Join(disk, "xfs")

@@ -2,27 +2,25 @@ package main
 
 import "strings"
 
-// A page is a head and sections, each of which is written by its own measurement
-// and left alone by the others'.
+// A page is a head and sections. Each measurement writes only its own section.
 
 const sectionMark = "\n<!-- measured: "
 
-func begins(name string) string { return sectionMark + name + " -->\n" }
-func ends(name string) string   { return "<!-- end of " + name + " -->\n" }
+func beginMark(name string) string { return sectionMark + name + " -->\n" }
+func endMark(name string) string   { return "<!-- end of " + name + " -->\n" }
 
-// withSection is a page with a section put in place of the one of its name, or at
-// the end.
+// withSection returns the page with a section replaced, or added at the end.
 func withSection(page, name, text string) string {
-	whole := begins(name) + strings.TrimRight(text, "\n") + "\n" + ends(name)
-	before, rest, found := strings.Cut(page, begins(name))
+	whole := beginMark(name) + strings.TrimRight(text, "\n") + "\n" + endMark(name)
+	before, rest, found := strings.Cut(page, beginMark(name))
 	if !found {
 		return strings.TrimRight(page, "\n") + "\n" + whole
 	}
-	_, after, _ := strings.Cut(rest, ends(name))
+	_, after, _ := strings.Cut(rest, endMark(name))
 	return before + whole + after
 }
 
-// withHead is a page with another head.
+// withHead returns the page with another head.
 func withHead(page, head string) string {
 	head = strings.TrimRight(head, "\n") + "\n"
 	if at := strings.Index(page, sectionMark); at >= 0 {

@@ -25,44 +25,44 @@ const (
 	reportEnd    call = "POST event"
 )
 
-// lifeCalls are the calls that azptend makes in one life, by when it makes them, in
-// order. measure holds them against a real azptend's: the two cannot drift apart.
-type lifeCalls struct {
-	Start []call // until the listener is started
+// runCalls are the calls that azptend makes in one run, by when it makes them, in order.
+// measureRuns compares them with a real azptend's.
+type runCalls struct {
+	Start []call // before the listener is started
 	Ready []call // when it listens
 	Busy  []call // when its job starts
-	End   []call // when it leaves
+	End   []call // when it exits
 }
 
-// The three kinds of lives (docs/how-it-works.md, "The calls of a run").
+// The three kinds of runs (docs/how-it-works.md, "The calls of a run").
 var (
-	onceLife = lifeCalls{
+	onceRun = runCalls{
 		Start: []call{getPools, postAgent}, Ready: []call{getAgent},
 		Busy: []call{patchAgent}, End: []call{deleteAgent},
 	}
-	// idleLife is one that no job came to: it leaves by AZP_IDLE_TIMEOUT.
-	idleLife = lifeCalls{
+	// idleRun gets no job and exits after AZP_IDLE_TIMEOUT.
+	idleRun = runCalls{
 		Start: []call{getPools, postAgent}, Ready: []call{getAgent},
 		End: []call{patchAgent, getAgent, deleteAgent},
 	}
-	// residentLife takes any number of jobs, none of which costs azptend a call.
-	residentLife = idleLife
+	// longLivedRun takes any number of jobs. They cost azptend no calls.
+	longLivedRun = idleRun
 )
 
-// rosterLook is azptend's check that its agent is still in its pool. It is no call of
-// a life's: a process makes one each hour, so that most lives have none.
-const rosterLook = getAgent
+// presenceCheck is azptend's check that its agent is still in its pool. It is not part of
+// runCalls: a process makes one each hour, so most runs have none.
+const presenceCheck = getAgent
 
-// kedaPoll and kedaError are KEDA's calls for a poll, and for one that fails
-// (keda-and-kubernetes.md 1.3); keepLook is the keeper's for a look (docs/keep.md).
+// kedaPoll and kedaError are KEDA's calls for a poll, and for a poll that fails
+// (keda-and-kubernetes.md 1.3). keeperPoll is the keeper's calls for a poll (docs/keep.md).
 var (
-	kedaPoll  = []call{getRequests}
-	kedaError = []call{getRequests, getPools, getRequests}
-	keepLook  = []call{getRequests, getAgents}
+	kedaPoll   = []call{getRequests}
+	kedaError  = []call{getRequests, getPools, getRequests}
+	keeperPoll = []call{getRequests, getAgents}
 )
 
-// total is how often each kind is made in a life.
-func (l lifeCalls) total() tally {
+// total counts the calls of a run by kind.
+func (l runCalls) total() tally {
 	t := tally{}
 	for _, part := range [][]call{l.Start, l.Ready, l.Busy, l.End} {
 		for _, c := range part {
@@ -72,7 +72,7 @@ func (l lifeCalls) total() tally {
 	return t
 }
 
-// tally is calls by kind.
+// tally counts calls by kind.
 type tally map[call]int
 
 func (t tally) sum() int {
@@ -83,7 +83,7 @@ func (t tally) sum() int {
 	return n
 }
 
-// differs says where two tallies differ, "" for nowhere.
+// differs returns a difference of two tallies, or "".
 func (t tally) differs(other tally) string {
 	for _, pair := range [][2]tally{{t, other}, {other, t}} {
 		for c := range pair[0] {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// events are what is yet to happen, in virtual time. What is due at the same time
-// happens in the order in which it was asked for: a run depends on its seed alone.
+// events is the queue of future events, in virtual time. Events at the same time happen in
+// the order in which they were added, so that a simulation depends only on its seed.
 type events struct {
 	now   time.Duration
 	queue eventQueue
-	asked int
+	added int
 }
 
 type event struct {
@@ -19,13 +19,13 @@ type event struct {
 	do  func()
 }
 
-// after has do happen once d has passed.
+// after calls do when d has passed.
 func (e *events) after(d time.Duration, do func()) {
-	e.asked++
-	heap.Push(&e.queue, event{e.now + max(d, 0), e.asked, do})
+	e.added++
+	heap.Push(&e.queue, event{e.now + max(d, 0), e.added, do})
 }
 
-// run lets happen what there is until over says so, or nothing is left.
+// run runs events until over returns true or none is left.
 func (e *events) run(over func() bool) {
 	for len(e.queue) > 0 && !over() {
 		next := heap.Pop(&e.queue).(event)

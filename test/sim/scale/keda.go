@@ -8,27 +8,28 @@ const (
 	accurate  strategy = "accurate"
 )
 
-// scaler is what is set of KEDA, with the arithmetic of its azure-pipelines scaler
+// scaler is KEDA's settings, with the arithmetic of its azure-pipelines scaler
 // (keda-and-kubernetes.md 1.5) and of the two strategies (KEDA 2.21,
 // pkg/scaling/executor/scale_jobs.go).
 type scaler struct {
 	Strategy strategy
-	InFlight bool // scaleOnInFlight: jobs that run count too
-	// Unfinished is fetchUnfinishedJobsOnly; without it $top is sent, and no more
-	// than listed requests come, whatever it says (1.7, #6819).
+	InFlight bool // scaleOnInFlight: running jobs count too
+	// Unfinished is fetchUnfinishedJobsOnly. Without it KEDA sends $top, and gets at most
+	// listed requests, whatever its value (1.7, #6819).
 	Unfinished bool
-	// UntilReady has a Kubernetes Job pending until its pod is ready, that is, until
-	// the agent listens (pendingPodConditions: [Ready]); else only until it runs.
+	// UntilReady makes a Kubernetes Job pending until its pod is ready, that is, until the
+	// agent listens (pendingPodConditions: [Ready]). Otherwise it is pending only until the
+	// pod runs.
 	UntilReady bool
 	Max        int // maxReplicaCount
 }
 
 const listed = 200
 
-// count is the metric, of jobs that wait and jobs that run.
+// count returns the metric for the waiting and running jobs.
 func (s scaler) count(waiting, running int) int {
 	if !s.Unfinished && waiting+running > listed {
-		// The newest come first, and those that wait are the newer ones.
+		// The newest are listed first, and waiting jobs are newer than running ones.
 		waiting = min(waiting, listed)
 		running = listed - waiting
 	}
@@ -38,8 +39,8 @@ func (s scaler) count(waiting, running int) int {
 	return waiting
 }
 
-// create is how many Kubernetes Jobs a poll makes, where so many are unfinished, of
-// which some are pending. The target is one job for each.
+// create returns how many Kubernetes Jobs a poll creates, given the number of unfinished
+// ones, of which some are pending. The target is one Kubernetes Job for each job.
 func (s scaler) create(metric, unfinished, pending int) int {
 	maxScale := min(metric, s.Max)
 	effective := maxScale - unfinished

@@ -1,11 +1,11 @@
-// Command scale asks how many agents an organisation can run, and what to set: a
-// simulation of its queue, KEDA, the keeper and thousands of azptends in virtual
-// time, with the emulator's own rate limit. `make scale` runs it; it fills
-// docs/scale.md and draws its pictures. What a life asks is not guessed: it is held
-// against a real azptend's, and against azptend's own client with some hundred lives.
+// Command scale estimates how many agents an organisation can run, and what to set. It
+// simulates the organisation's queue, KEDA, the keeper and thousands of azptends in virtual
+// time, with the emulator's rate limit. `make scale` runs it; it fills docs/scale.md and
+// draws its pictures. The calls of a run are checked against a real azptend, and against
+// azptend's own client with some hundred runs.
 //
-// A newcomer starts at world.go (one run), then agent.go (one life) and calls.go
-// (what it asks); keda.go is KEDA's arithmetic, studies.go what the page shows.
+// Start reading at simulation.go (one simulation), then agent.go (one run) and calls.go
+// (its calls). keda.go is KEDA's arithmetic, studies.go has the page's tables.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 
 func main() {
 	flags := launch.Flags()
-	out := flag.String("o", "", "the page to fill, beside whose folder images the pictures go; standard output without it")
-	seed := flag.Uint64("seed", 1, "what jobs and times are drawn with")
+	out := flag.String("o", "", "the page to fill; the pictures go into the folder images beside it; standard output without it")
+	seed := flag.Uint64("seed", 1, "the seed of jobs and times")
 	flag.Parse()
 	programs, err := flags.Absolute()
 	if err == nil {
@@ -36,37 +36,37 @@ func main() {
 	}
 }
 
-// pageScope is what the page shows.
+// pageScope is the size of the page's studies.
 func pageScope(seed uint64) scope {
 	return scope{Seed: seed, During: 4 * time.Hour, Rates: []float64{100, 1000, 10000}}
 }
 
-// crowdLives are how many lives azptend's own client makes the calls of.
-const crowdLives = 300
+// clientRuns is for how many runs azptend's own client makes the calls.
+const clientRuns = 300
 
 // publish measures, simulates, and fills the page.
 func publish(programs launch.Programs, page string, s scope) error {
-	lives, err := measureLives(programs, launch.Path())
+	runs, err := measureRuns(programs, launch.Path())
 	if err != nil {
 		return err
 	}
-	var crowds []crowd
+	var checks []clientCheck
 	for _, cost := range []float64{0.1, 0.2} {
-		c, err := gather(crowdLives, cost)
+		c, err := checkClient(clientRuns, cost)
 		if err == nil {
 			err = c.check()
 		}
 		if err != nil {
 			return err
 		}
-		crowds = append(crowds, c)
+		checks = append(checks, c)
 	}
 	parts, pictures, err := s.study()
 	if err != nil {
 		return err
 	}
 	parts["model"] = assumptions()
-	parts["lives"], parts["crowd"] = livesTable(lives), crowdTable(crowds)
+	parts["lives"], parts["crowd"] = runsTable(runs), clientTable(checks)
 	parts["written"] = fmt.Sprintf("\nWritten by `make scale` on %s with seed %d; do not edit what is between the marks. The machine: %s.\n\n", time.Now().UTC().Format(time.DateOnly), s.Seed, process.Machine())
 	for name, text := range parts {
 		if err := launch.FillIn(page, name, text); err != nil {
@@ -84,7 +84,7 @@ func publish(programs launch.Programs, page string, s scope) error {
 	return nil
 }
 
-// study is what is simulated: the page's parts, and its pictures, by their names.
+// study runs the studies, and returns the page's parts and pictures by name.
 func (s scope) study() (map[string]string, map[string]plot, error) {
 	r := &runs{}
 	parts, pictures := map[string]string{}, map[string]plot{}
@@ -100,7 +100,8 @@ func (s scope) study() (map[string]string, map[string]plot, error) {
 	return parts, pictures, r.err
 }
 
-// assumptions is what the model draws or takes for granted, as the program has it.
+// assumptions lists what the model draws at random or assumes, with the program's own
+// values.
 func assumptions() string {
 	t := &table{head: []string{"", "in the model"}}
 	t.add("a job's length", fmt.Sprintf("lognormal: median %s, spread %g of the logarithm (one in twenty takes five times the median), from %s to %s", span(jobMedian), jobSpread, span(shortestJob), span(longestJob)))
@@ -115,8 +116,8 @@ func assumptions() string {
 	t.add("azptend under the limit", fmt.Sprintf("waits as long as the server asks, up to a quarter longer at random; retries a refused call for %s", span(limitPatience)))
 	t.add("azptend's check that its agent is still in its pool", fmt.Sprintf("one call of each process (here of each agent) every %s to %s at random; not retried", span(supervisor.MinPresenceInterval), span(supervisor.MaxPresenceInterval)))
 	t.add("a run", fmt.Sprintf("jobs arrive for %s, and all of them run", span(pageScope(0).During)))
-	t.add("identities above", fmt.Sprintf("so many that the busiest five minutes of each are within %s of the limit", percent(near)))
-	t.add("where the agents' identity is over its limit (\"Whose calls\")", fmt.Sprintf("a call costs so much that its busiest five minutes are %g times the limit", tooMuch))
+	t.add("identities above", fmt.Sprintf("so many that the busiest five minutes of each are within %s of the limit", percent(warnPart)))
+	t.add("where the agents' identity is over its limit (\"Whose calls\")", fmt.Sprintf("a call costs so much that its busiest five minutes are %g times the limit", overload))
 	return "\n" + t.String() + "\n"
 }
 
@@ -128,15 +129,15 @@ func groups() string {
 	return strings.Join(all, ", ")
 }
 
-// livesTable is what a real azptend asked, which is what the simulation counts.
-func livesTable(lives []lived) string {
+// runsTable shows the calls of real runs.
+func runsTable(all []measured) string {
 	kinds := []call{getPools, postAgent, getAgent, patchAgent, deleteAgent}
 	t := &table{head: []string{"a run"}}
 	for _, k := range kinds {
 		t.head = append(t.head, string(k))
 	}
 	t.head = append(t.head, "all", "the identity endpoint's", "the fake agent's own")
-	for _, l := range lives {
+	for _, l := range all {
 		cells := []any{l.Kind.Name}
 		for _, k := range kinds {
 			cells = append(cells, l.Azptend[k])
@@ -146,11 +147,11 @@ func livesTable(lives []lived) string {
 	return "\n" + t.String() + "\n"
 }
 
-// crowdTable is the real check.
-func crowdTable(crowds []crowd) string {
+// clientTable shows the checks with azptend's own client.
+func clientTable(checks []clientCheck) string {
 	t := &table{head: []string{"runs at once", "a call costs", "calls: journal", "simulation", "delayed: journal", "simulation", "agents left"}}
-	for _, c := range crowds {
-		t.add(c.Lives, fmt.Sprintf("%g TSTU", c.Cost), c.Calls.sum(), c.Modelled.sum(), c.Delayed, c.Late, c.Left)
+	for _, c := range checks {
+		t.add(c.Runs, fmt.Sprintf("%g TSTU", c.Cost), c.Calls.sum(), c.Modelled.sum(), c.Delayed, c.Late, c.Left)
 	}
 	return "\n" + t.String() + "\n"
 }

@@ -16,29 +16,27 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// kindOfLife is a life of the simulation and how a real azptend is brought to live
-// it.
-type kindOfLife struct {
+// runKind is a kind of run in the simulation, and how a real azptend is made to run so.
+type runKind struct {
 	Name   string
-	Model  lifeCalls
-	Agents int // below one azptend
+	Model  runCalls
+	Agents int // of one azptend
 	args   []string
 	jobs   int
-	signal bool // it is asked to end, else it ends by itself
+	signal bool // it gets SIGTERM; otherwise it exits by itself
 }
 
-func kindsOfLives() []kindOfLife {
-	return []kindOfLife{
-		{Name: "`--once`, one job", Model: onceLife, Agents: 1, args: []string{"--once"}, jobs: 1},
-		{Name: "`--once`, no job within the idle timeout", Model: idleLife, Agents: 1, args: []string{"--once", "--idle-timeout", "2s"}},
-		{Name: "without `--once`, three jobs, then SIGTERM", Model: residentLife, Agents: 1, jobs: 3, signal: true},
-		{Name: "`--agents 3`, three jobs, then SIGTERM", Model: residentLife, Agents: 3, args: []string{"--agents", "3"}, jobs: 3, signal: true},
+func runKinds() []runKind {
+	return []runKind{
+		{Name: "`--once`, one job", Model: onceRun, Agents: 1, args: []string{"--once"}, jobs: 1},
+		{Name: "`--once`, no job within the idle timeout", Model: idleRun, Agents: 1, args: []string{"--once", "--idle-timeout", "2s"}},
+		{Name: "without `--once`, three jobs, then SIGTERM", Model: longLivedRun, Agents: 1, jobs: 3, signal: true},
+		{Name: "`--agents 3`, three jobs, then SIGTERM", Model: longLivedRun, Agents: 3, args: []string{"--agents", "3"}, jobs: 3, signal: true},
 	}
 }
 
-// modelled is the life's calls as the simulation has them. Agents below one azptend
-// share nothing that is asked of Azure DevOps.
-func (k kindOfLife) modelled() tally {
+// modelled returns the calls in the simulation. The agents of one azptend share no calls.
+func (k runKind) modelled() tally {
 	t := tally{}
 	for c, n := range k.Model.total() {
 		t[c] = n * k.Agents
@@ -46,44 +44,45 @@ func (k kindOfLife) modelled() tally {
 	return t
 }
 
-// lived is what a real azptend and its fake agent asked, by the emulator's journal.
-type lived struct {
-	Kind     kindOfLife
-	Azptend  tally // by azptend's identity
-	Listener tally // by the agents' own and the jobs', of the fake agent
-	Token    int   // of the identity endpoint, which the limit does not count
+// measured counts the calls of a real azptend and its fake agent, from the emulator's
+// journal.
+type measured struct {
+	Kind     runKind
+	Azptend  tally // made with azptend's identity
+	Listener tally // made by the fake agent with the agents' own identities and the jobs'
+	Token    int   // requests to the identity endpoint, which the limit does not count
 }
 
-// lifePatience bounds a life: only one that fails needs it.
-const lifePatience = 2 * time.Minute
+// runTimeout limits a run. Only a run that fails reaches it.
+const runTimeout = 2 * time.Minute
 
-// live lives one life and counts.
-func live(programs launch.Programs, k kindOfLife, path string) (lived, error) {
+// measureRun runs a real azptend and counts its calls.
+func measureRun(programs launch.Programs, k runKind, path string) (measured, error) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
-		return lived{}, err
+		return measured{}, err
 	}
 	server := httptest.NewServer(e)
 	defer server.Close()
 	defer e.Close()
 	dir, err := os.MkdirTemp("", "azptend-scale-*")
 	if err != nil {
-		return lived{}, err
+		return measured{}, err
 	}
 	defer os.RemoveAll(dir)
 	if err := programs.LayOut(dir); err != nil {
-		return lived{}, err
+		return measured{}, err
 	}
 	for range k.jobs {
 		if _, err := e.QueueJob(emulator.JobSpec{Script: "echo a job", Force: true}); err != nil {
-			return lived{}, err
+			return measured{}, err
 		}
 	}
 	env := []string{"AZP_AGENT_NAME=scale"}
 	if k.Agents > 1 {
 		roots, err := os.MkdirTemp("", "azptend-scale-roots-*")
 		if err != nil {
-			return lived{}, err
+			return measured{}, err
 		}
 		defer os.RemoveAll(roots)
 		env = append(env, "AZP_AGENT_ROOT="+roots)
@@ -91,43 +90,43 @@ func live(programs launch.Programs, k kindOfLife, path string) (lived, error) {
 	azptend := launch.Command(launch.Place{Binary: programs.Azptend, Dir: dir, Path: path}, e, server.URL, env, k.args...)
 	var said bytes.Buffer
 	azptend.Stderr = &said
-	leaving, err := e.AddHold(emulator.Hold{Method: http.MethodPatch, Path: "/agents/"})
+	hold, err := e.AddHold(emulator.Hold{Method: http.MethodPatch, Path: "/agents/"})
 	if err != nil {
-		return lived{}, err
+		return measured{}, err
 	}
 	if err := azptend.Start(); err != nil {
-		return lived{}, err
+		return measured{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lifePatience)
+	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = azptend.Process.Kill() })
 	defer stop()
-	// An agent's mark is looked for beside its life, which is not to end before.
-	before := marked
+	// azptend checks an agent's owner tags in parallel. The run must not end before that.
+	before := allChecked
 	if k.signal {
-		before = atRest
+		before = allIdle
 	}
 	if err := before(ctx, e, k); err != nil {
 		_ = azptend.Process.Kill()
 		_ = azptend.Wait()
-		return lived{}, fmt.Errorf("%s: %w; azptend says:\n%s", k.Name, err, &said)
+		return measured{}, fmt.Errorf("%s: %w; azptend says:\n%s", k.Name, err, &said)
 	}
-	if err := e.Release(leaving); err != nil {
-		return lived{}, err
+	if err := e.Release(hold); err != nil {
+		return measured{}, err
 	}
 	if k.signal {
 		_ = azptend.Process.Signal(syscall.SIGTERM)
 	}
 	if err := azptend.Wait(); err != nil {
-		return lived{}, fmt.Errorf("%s: azptend: %w\n%s", k.Name, err, &said)
+		return measured{}, fmt.Errorf("%s: azptend: %w\n%s", k.Name, err, &said)
 	}
 	return count(k, e.Calls()), nil
 }
 
-// atRest waits until all jobs are over, every agent listens, and its mark was
-// looked for: azptend knows that it is idle only after its listener says so, and
-// SIGTERM before that is another life.
-func atRest(ctx context.Context, e *emulator.Emulator, k kindOfLife) error {
+// allIdle waits until all jobs are over, every agent polls, and its owner tags were
+// checked. azptend knows that it is idle only after its listener has said so; a SIGTERM
+// before that leads to other calls.
+func allIdle(ctx context.Context, e *emulator.Emulator, k runKind) error {
 	_, err := e.WaitState(ctx, func(s emulator.State) bool {
 		over := 0
 		for _, j := range s.Jobs {
@@ -146,15 +145,15 @@ func atRest(ctx context.Context, e *emulator.Emulator, k kindOfLife) error {
 	return err
 }
 
-// marked waits until every agent's mark was looked for.
-func marked(ctx context.Context, e *emulator.Emulator, k kindOfLife) error {
+// allChecked waits until every agent's owner tags were checked.
+func allChecked(ctx context.Context, e *emulator.Emulator, k runKind) error {
 	_, err := e.WaitState(ctx, func(emulator.State) bool { return count(k, e.Calls()).Azptend[getAgent] >= k.Agents })
 	return err
 }
 
-// count groups the journal's records.
-func count(k kindOfLife, calls []emulator.Call) lived {
-	l := lived{Kind: k, Azptend: tally{}, Listener: tally{}}
+// count counts the journal's records by kind.
+func count(k runKind, calls []emulator.Call) measured {
+	l := measured{Kind: k, Azptend: tally{}, Listener: tally{}}
 	for _, c := range calls {
 		switch {
 		case strings.HasPrefix(c.Path, "/msi/"):
@@ -168,7 +167,7 @@ func count(k kindOfLife, calls []emulator.Call) lived {
 	return l
 }
 
-// kinds is how records are told apart, the first that matches.
+// kinds maps records to kinds of calls. The first match counts.
 var kinds = []struct {
 	kind   call
 	method string
@@ -193,8 +192,8 @@ var kinds = []struct {
 	{reportEnd, "POST", regexp.MustCompile(`/events$`)},
 }
 
-// kindOf is a record's kind; one that the simulation does not know stays as it is,
-// and so differs from every model.
+// kindOf returns a record's kind. A call that the simulation does not know gets its own
+// kind, and so differs from every model.
 func kindOf(c emulator.Call) call {
 	for _, k := range kinds {
 		if k.method == c.Method && k.path.MatchString(c.Path) {
@@ -204,11 +203,11 @@ func kindOf(c emulator.Call) call {
 	return call(c.Method + " " + c.Path)
 }
 
-// measureLives lives each kind of life, and fails where the simulation has others.
-func measureLives(programs launch.Programs, path string) ([]lived, error) {
-	var all []lived
-	for _, k := range kindsOfLives() {
-		l, err := live(programs, k, path)
+// measureRuns measures each kind of run, and fails if the simulation has other calls.
+func measureRuns(programs launch.Programs, path string) ([]measured, error) {
+	var all []measured
+	for _, k := range runKinds() {
+		l, err := measureRun(programs, k, path)
 		if err != nil {
 			return nil, err
 		}

@@ -7,9 +7,9 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// TestRealLives: a real azptend makes the calls that the simulation counts, in
-// each kind of life.
-func TestRealLives(t *testing.T) {
+// TestRealRuns checks that a real azptend makes the calls that the simulation counts, in
+// each kind of run.
+func TestRealRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds azptend")
 	}
@@ -17,10 +17,10 @@ func TestRealLives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range kindsOfLives() {
+	for _, k := range runKinds() {
 		t.Run(k.Name, func(t *testing.T) {
 			t.Parallel()
-			l, err := live(programs, k, os.Getenv("PATH"))
+			l, err := measureRun(programs, k, os.Getenv("PATH"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -32,11 +32,11 @@ func TestRealLives(t *testing.T) {
 	}
 }
 
-// TestCrowd: azptend's own client asks the emulator what the simulation counts, and
-// as many calls are delayed as its meter says.
-func TestCrowd(t *testing.T) {
+// TestClientCalls checks that azptend's own client makes the calls that the simulation
+// counts, and that as many are delayed as its meter says.
+func TestClientCalls(t *testing.T) {
 	for _, cost := range []float64{1, 4} {
-		c, err := gather(12, cost)
+		c, err := checkClient(12, cost)
 		if err != nil {
 			t.Fatal(err)
 		}

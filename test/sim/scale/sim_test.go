@@ -13,12 +13,12 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// fitting is KEDA as docs/scale.md says to set it.
+// fitting is KEDA as docs/scale.md recommends it.
 func fitting(most int) scaler {
 	return scaler{Strategy: byDefault, InFlight: true, Unfinished: true, Max: most}
 }
 
-// TestArithmetic holds KEDA's numbers of keda-and-kubernetes.md 1.5 and 1.7.
+// TestArithmetic checks KEDA's numbers of keda-and-kubernetes.md 1.5 and 1.7.
 func TestArithmetic(t *testing.T) {
 	for name, tt := range map[string]struct {
 		scaler                    scaler
@@ -42,8 +42,9 @@ func TestArithmetic(t *testing.T) {
 	}
 }
 
-// TestModel: whatever is set, every job runs once, the right pairing never has more
-// agents than may be, and calls are those of the lives there were.
+// TestModel checks that with any setting every job runs once, that there are never more
+// agents than allowed with the right pairing of strategy and in-flight jobs, and that the
+// calls are those of the runs.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := setting{
@@ -52,7 +53,7 @@ func TestModel(t *testing.T) {
 			Idle: time.Duration(rapid.IntRange(1, 10).Draw(t, "idle")) * time.Minute, Scaler: fitting(rapid.IntRange(3, 100).Draw(t, "max")),
 			Parallel: rapid.SampledFrom([]int{0, 2, 20}).Draw(t, "parallel"), Identities: rapid.IntRange(1, 3).Draw(t, "identities"),
 			Cost: rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "cost"), Shared: rapid.Bool().Draw(t, "shared"),
-			Residents: rapid.SampledFrom([]int{0, 0, 8}).Draw(t, "residents"),
+			LongLived: rapid.SampledFrom([]int{0, 0, 8}).Draw(t, "long-lived"),
 		}
 		s.Scaler.Strategy = rapid.SampledFrom([]strategy{byDefault, accurate}).Draw(t, "strategy")
 		s.Scaler.InFlight = s.Scaler.Strategy == byDefault
@@ -60,74 +61,74 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := len(newChance(s.Seed).arrivals(s.Jobs, s.Group, s.During)); o.Jobs != want {
+		if want := len(newRandom(s.Seed).arrivals(s.Jobs, s.Group, s.During)); o.Jobs != want {
 			t.Errorf("%d jobs came and %d ran", want, o.Jobs)
 		}
-		if s.Residents == 0 && o.Peak > s.Scaler.Max {
+		if s.LongLived == 0 && o.Peak > s.Scaler.Max {
 			t.Errorf("%d agents, of at most %d", o.Peak, s.Scaler.Max)
 		}
-		if s.Residents == 0 && o.GaveUp == 0 && o.Refused == 0 {
-			if o.Lives != o.Jobs+o.IdleOuts {
-				t.Errorf("%d lives, for %d jobs and %d without", o.Lives, o.Jobs, o.IdleOuts)
+		if s.LongLived == 0 && o.GaveUp == 0 && o.Refused == 0 {
+			if o.Started != o.Jobs+o.IdleOuts {
+				t.Errorf("%d agents, for %d jobs and %d without", o.Started, o.Jobs, o.IdleOuts)
 			}
-			want := tally{rosterLook: o.Looks}
-			for c, n := range onceLife.total() {
+			want := tally{presenceCheck: o.PresenceChecks}
+			for c, n := range onceRun.total() {
 				want[c] += n * o.Jobs
 			}
-			for c, n := range idleLife.total() {
+			for c, n := range idleRun.total() {
 				want[c] += n * o.IdleOuts
 			}
-			if why := o.Calls[agentsIdentity].differs(want); why != "" && o.Lives > 0 {
-				t.Errorf("the calls are not those of the lives: %s", why)
+			if why := o.Calls[agentsIdentity].differs(want); why != "" && o.Started > 0 {
+				t.Errorf("the calls are not those of the runs: %s", why)
 			}
 		}
 	})
 }
 
-// TestLooks: of an agent that stays azptend asks once an hour whether it is still in
-// its pool, and that is all that it costs beside its start.
-func TestLooks(t *testing.T) {
+// TestPresenceChecks: azptend checks once an hour whether a long-lived agent is still in
+// its pool. An agent makes no other calls after its start.
+func TestPresenceChecks(t *testing.T) {
 	const agents = 50
-	o, err := simulate(setting{Jobs: 5, Group: 1, During: 8 * time.Hour, Seed: 1, Residents: agents})
+	o, err := simulate(setting{Jobs: 5, Group: 1, During: 8 * time.Hour, Seed: 1, LongLived: agents})
 	if err != nil {
 		t.Fatal(err)
 	}
 	least, most := agents*int((o.Length-time.Minute)/supervisor.MaxPresenceInterval), agents*int(o.Length/supervisor.MinPresenceInterval)
-	if o.Looks < least || o.Looks > most {
-		t.Errorf("%d looks in %s, want %d to %d", o.Looks, o.Length, least, most)
+	if o.PresenceChecks < least || o.PresenceChecks > most {
+		t.Errorf("%d checks in %s, want %d to %d", o.PresenceChecks, o.Length, least, most)
 	}
-	want := tally{rosterLook: o.Looks}
-	for _, part := range [][]call{residentLife.Start, residentLife.Ready} {
+	want := tally{presenceCheck: o.PresenceChecks}
+	for _, part := range [][]call{longLivedRun.Start, longLivedRun.Ready} {
 		for _, c := range part {
 			want[c] += agents
 		}
 	}
 	if why := o.Calls[agentsIdentity].differs(want); why != "" {
-		t.Errorf("the calls are not the starts' and the looks': %s", why)
+		t.Errorf("the calls are not those of the starts and of the checks: %s", why)
 	}
 }
 
-// TestRefusedLook: a look that is refused is not made again, until the next hour's.
-func TestRefusedLook(t *testing.T) {
+// TestRefusedPresenceCheck: a refused check is not repeated until the next hour.
+func TestRefusedPresenceCheck(t *testing.T) {
 	meter, err := emulator.NewMeter(emulator.RateLimit{Budget: 200, Cost: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{chance: newChance(1), epoch: time.Unix(0, 0), meter: meter, rates: map[string][]time.Duration{}}
+	w := &simulation{random: newRandom(1), epoch: time.Unix(0, 0), meter: meter, rates: map[string][]time.Duration{}}
 	w.out = outcome{Calls: map[string]tally{}, Window: map[string]int{}}
 	for w.out.Refused == 0 {
 		w.charge("agents 0", agentsIdentity, postAgent)
 	}
-	a := &agent{w: w, payer: "agents 0", running: true, watched: true}
-	a.look()
-	a.gone = true // before the next look
+	a := &agent{w: w, identity: "agents 0", running: true, watched: true}
+	a.checkPresence()
+	a.gone = true // before the next check
 	w.run(func() bool { return false })
-	if n := w.out.Calls[agentsIdentity][rosterLook]; n != 1 || w.out.Refused != 2 {
-		t.Errorf("%d looks, %d calls refused, want 1 and 2", n, w.out.Refused)
+	if n := w.out.Calls[agentsIdentity][presenceCheck]; n != 1 || w.out.Refused != 2 {
+		t.Errorf("%d checks, %d calls refused, want 1 and 2", n, w.out.Refused)
 	}
 }
 
-// TestSameSeed: a run is its seed's, another seed's is another.
+// TestSameSeed: the same seed gives the same numbers, and another seed gives others.
 func TestSameSeed(t *testing.T) {
 	s := setting{Jobs: 200, Group: 10, During: time.Hour, Poll: 30 * time.Second, Idle: 5 * time.Minute, Scaler: fitting(100), Cost: 1, Keep: time.Minute, Seed: 1}
 	first, err := simulate(s)
@@ -145,7 +146,7 @@ func TestSameSeed(t *testing.T) {
 	}
 }
 
-// TestStudySameSeed: the page's parts and pictures are their seed's, in small.
+// TestStudySameSeed: the same seed gives the same parts and pictures, with a small scope.
 func TestStudySameSeed(t *testing.T) {
 	s := scope{Seed: 1, During: 20 * time.Minute, Rates: []float64{100, 400}}
 	parts, pictures, err := s.study()
@@ -158,9 +159,9 @@ func TestStudySameSeed(t *testing.T) {
 	}
 }
 
-// TestPageIsOurs: docs/scale.md has what the program would write into it today, of
-// the parts that are soon made. One that fails asks for `make scale`.
-func TestPageIsOurs(t *testing.T) {
+// TestPageIsCurrent checks that docs/scale.md has what the program writes today, for the
+// parts that are fast to compute. If it fails, run `make scale`.
+func TestPageIsCurrent(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/scale.md")
 	if err != nil {
 		t.Fatal(err)

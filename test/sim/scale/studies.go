@@ -8,7 +8,7 @@ import (
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
-// scope is how large the studies are: those of the page, or a test's.
+// scope is the size of the studies: of the page's, or of a test's.
 type scope struct {
 	Seed   uint64
 	During time.Duration
@@ -17,28 +17,28 @@ type scope struct {
 
 var costs = []float64{0.05, 0.1, 0.3, 1}
 
-// advised is what the page says to set for so many jobs an hour, one by one.
-func (s scope) advised(jobs float64) setting {
+// recommended is what the page recommends for that many jobs an hour, which arrive one by
+// one.
+func (s scope) recommended(jobs float64) setting {
 	return setting{
 		Jobs: jobs, Group: 1, During: s.During, Seed: s.Seed, Poll: 15 * time.Second, Idle: 5 * time.Minute,
-		Scaler: scaler{Strategy: byDefault, InFlight: true, Unfinished: true, Max: room(jobs)}, Keep: 30 * time.Second,
+		Scaler: scaler{Strategy: byDefault, InFlight: true, Unfinished: true, Max: maxReplicas(jobs)}, Keep: 30 * time.Second,
 	}
 }
 
-// inGroups are as many jobs, which come in groups.
+// inGroups returns the setting with jobs that arrive in groups.
 func inGroups(s setting) setting {
 	s.Group = groupOf(s.Jobs)
 	return s
 }
 
-// groupOf is how many jobs come at once, where they come in groups: a tenth of an
-// hour's, at most fifty.
+// groupOf is how many jobs arrive in a group: a tenth of an hour's jobs, at most fifty.
 func groupOf(jobs float64) int { return int(min(max(jobs/10, 1), 50)) }
 
-// room is a maxReplicaCount that is seldom met: what runs on average, and as much
-// again and a group on top, in round numbers.
-func room(jobs float64) int {
-	mean := jobMedian.Hours() * math.Exp(jobSpread*jobSpread/2) // longestJob cuts a little off
+// maxReplicas is a maxReplicaCount that is rarely reached: 1.35 times the average number of
+// running jobs, plus two groups, in round numbers.
+func maxReplicas(jobs float64) int {
+	mean := jobMedian.Hours() * math.Exp(jobSpread*jobSpread/2) // a little too high, because jobs last at most longestJob
 	n := jobs*mean*1.35 + float64(groupOf(jobs))*2
 	step := math.Pow(10, math.Floor(math.Log10(n)))
 	return int(math.Ceil(n/step*2) * step / 2)
@@ -56,13 +56,13 @@ func (r *runs) of(s setting) outcome {
 	return o
 }
 
-// answers is the page's first table: what to set, and what comes of it.
+// answers is the page's first table: what to set, and the result.
 func (s scope) answers(r *runs) string {
 	t := &table{head: []string{"", "set or result"}}
 	var runs []outcome
 	for _, jobs := range s.Rates {
 		t.head = append(t.head, number(jobs)+" jobs an hour")
-		runs = append(runs, r.of(inGroups(s.advised(jobs))))
+		runs = append(runs, r.of(inGroups(s.recommended(jobs))))
 	}
 	row := func(kind, what string, cell func(outcome) any) {
 		cells := []any{what, kind}
@@ -86,44 +86,44 @@ func (s scope) answers(r *runs) string {
 	row("result", "agents at once, at most", func(o outcome) any { return o.Peak })
 	row("result", "a job waits: median", func(o outcome) any { return o.wait(0.5) })
 	row("result", "a job waits: 95 %", func(o outcome) any { return o.wait(0.95) })
-	row("result", "agents without a job, share of all", func(o outcome) any { return percent(float64(o.IdleOuts) / float64(max(o.Lives, 1))) })
+	row("result", "agents without a job, share of all", func(o outcome) any { return percent(float64(o.IdleOuts) / float64(max(o.Started, 1))) })
 	row("result", "azptend's calls per job", func(o outcome) any { return o.perJob(agentsIdentity) })
 	row("result", "azptend's calls in the busiest five minutes", func(o outcome) any { return o.Window[agentsIdentity] })
 	return t.String()
 }
 
-// identities is how many it takes to keep the busiest five minutes at four fifths of
-// the budget, from where on the emulator's limit warns.
+// identities is how many identities keep the busiest five minutes at four fifths of the
+// budget, where the emulator's limit starts to warn.
 func identities(o outcome, cost float64) int {
-	return max(int(math.Ceil(float64(o.Window[agentsIdentity])*cost/(200*near))), 1)
+	return max(int(math.Ceil(float64(o.Window[agentsIdentity])*cost/(200*warnPart))), 1)
 }
 
-// near is that part of the budget.
-const near = 0.8
+// warnPart is that part of the budget.
+const warnPart = 0.8
 
-// perIdentity is how many lives an hour one identity starts and removes within the
+// perIdentity is how many agents one identity can start and remove in an hour within the
 // limit.
 func (s scope) perIdentity(*runs) string {
 	t := &table{head: []string{"a call costs", "calls in five minutes", "runs with `--once` per hour", "long-lived agents started and removed per hour", "or long-lived agents in the pool"}}
 	for _, cost := range costs {
 		calls := 200 / cost
-		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceLife.total().sum())), int(calls*12/float64(residentLife.total().sum())), int(calls*12*((supervisor.MinPresenceInterval+supervisor.MaxPresenceInterval)/2).Hours()))
+		t.add(fmt.Sprintf("%g TSTU", cost), int(calls), int(calls*12/float64(onceRun.total().sum())), int(calls*12/float64(longLivedRun.total().sum())), int(calls*12*((supervisor.MinPresenceInterval+supervisor.MaxPresenceInterval)/2).Hours()))
 	}
 	return t.String()
 }
 
-// limit is where the limit is met by one identity, and what it does.
+// limit shows when one identity reaches the limit, and what the limit does.
 func (s scope) limit(r *runs) (string, plot) {
 	t := &table{head: []string{"jobs an hour", "a call costs", "identities", "requested in the busiest five minutes of one", "calls delayed", "refused", "a job waits: median", "95 %", "gave up"}}
 	for _, jobs := range s.Rates {
-		free := r.of(s.advised(jobs))
+		free := r.of(s.recommended(jobs))
 		for _, cost := range costs {
 			counts := []int{1}
 			if n := identities(free, cost); n > 1 {
 				counts = append(counts, n)
 			}
 			for _, n := range counts {
-				set := s.advised(jobs)
+				set := s.recommended(jobs)
 				set.Cost, set.Identities = cost, n
 				o := r.of(set)
 				t.add(int(jobs), fmt.Sprintf("%g TSTU", cost), n, fmt.Sprintf("%.0f TSTU", float64(o.Window[agentsIdentity])*cost),
@@ -138,7 +138,7 @@ func (s scope) limit(r *runs) (string, plot) {
 		lines[i].Name = fmt.Sprintf("%g TSTU a call", cost)
 	}
 	for _, jobs := range steps(s.Rates[0], s.Rates[len(s.Rates)-1]) {
-		o := r.of(s.advised(jobs))
+		o := r.of(s.recommended(jobs))
 		for i, cost := range costs {
 			lines[i].Points = append(lines[i].Points, [2]float64{jobs, float64(o.Window[agentsIdentity]) * cost})
 		}
@@ -147,7 +147,7 @@ func (s scope) limit(r *runs) (string, plot) {
 	return t.String(), p
 }
 
-// steps are rates from one to another, five to a power of ten.
+// steps returns rates between two values, five for each power of ten.
 func steps(from, to float64) []float64 {
 	var all []float64
 	for n := 0; ; n++ {
@@ -159,22 +159,22 @@ func steps(from, to float64) []float64 {
 	}
 }
 
-// modes compares --once with agents that stay.
+// modes compares --once with long-lived agents.
 func (s scope) modes(r *runs) string {
 	t := &table{head: []string{"jobs an hour", "agents", "at once, at most", "azptend's calls per job", "in the busiest five minutes", "a job waits: median", "95 %", "agents' time without a job"}}
 	for _, jobs := range s.Rates {
-		once := inGroups(s.advised(jobs))
+		once := inGroups(s.recommended(jobs))
 		add := func(name string, set setting) {
 			o := r.of(set)
 			t.add(int(jobs), name, o.Peak, fmt.Sprintf("%.2f", o.perJob(agentsIdentity)), o.Window[agentsIdentity], o.wait(0.5), o.wait(0.95), percent(o.idleShare()))
 		}
 		add("`--once` on KEDA", once)
 		stay := once
-		stay.Residents = room(jobs)
+		stay.LongLived = maxReplicas(jobs)
 		add("long-lived, as many as `maxReplicaCount`", stay)
-		stay.Residents = int(math.Ceil(float64(room(jobs)) * 0.75))
+		stay.LongLived = int(math.Ceil(float64(maxReplicas(jobs)) * 0.75))
 		add("long-lived, three quarters of that", stay)
-		once.Parallel = int(math.Ceil(float64(room(jobs)) * 0.75))
+		once.Parallel = int(math.Ceil(float64(maxReplicas(jobs)) * 0.75))
 		add("`--once`, with parallel jobs for three quarters", once)
 	}
 	return t.String()
@@ -187,7 +187,7 @@ func (s scope) polls(r *runs) (string, plot) {
 	lines := []line{{Name: "median"}, {Name: "95 %"}, {Name: "median, groups"}, {Name: "95 %, groups"}}
 	for _, poll := range []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second, 60 * time.Second} {
 		for n, group := range []int{1, groupOf(jobs)} {
-			set := s.advised(jobs)
+			set := s.recommended(jobs)
 			set.Poll, set.Group = poll, group
 			o := r.of(set)
 			come := "one by one"
@@ -204,7 +204,7 @@ func (s scope) polls(r *runs) (string, plot) {
 	return t.String(), plot{Title: fmt.Sprintf("How long a job waits, at %s jobs an hour", number(jobs)), X: "KEDA's pollingInterval, seconds", Y: "seconds from queued to started", Lines: lines}
 }
 
-// strategies compares what KEDA can be set to.
+// strategies compares KEDA's strategies.
 func (s scope) strategies(r *runs) (string, plot) {
 	t := &table{head: []string{"jobs an hour", "strategy", "agents at once, at most", "agents for a job", "left without a job", "a job waits: median", "95 %"}}
 	ways := []struct {
@@ -223,11 +223,11 @@ func (s scope) strategies(r *runs) (string, plot) {
 		p.Title = fmt.Sprintf("Jobs that wait, at %s jobs an hour for %s", number(jobs), span(s.During))
 		p.Lines = nil
 		for i, way := range ways {
-			set := inGroups(s.advised(jobs))
+			set := inGroups(s.recommended(jobs))
 			way.set.Max = set.Scaler.Max
 			set.Scaler = way.set
 			o := r.of(set)
-			t.add(int(jobs), way.name, o.Peak, fmt.Sprintf("%.2f", float64(o.Lives)/float64(max(o.Jobs, 1))), o.IdleOuts, o.wait(0.5), o.wait(0.95))
+			t.add(int(jobs), way.name, o.Peak, fmt.Sprintf("%.2f", float64(o.Started)/float64(max(o.Jobs, 1))), o.IdleOuts, o.wait(0.5), o.wait(0.95))
 			if names := []string{"unfinished only", "$top", "2.20 with default"}; i < len(names) {
 				l := line{Name: names[i]}
 				for n, m := range o.History {
@@ -242,14 +242,14 @@ func (s scope) strategies(r *runs) (string, plot) {
 	return t.String(), p
 }
 
-// shared is what becomes of KEDA's polls, where the agents' identity is over its
-// limit and KEDA uses the same. Not at the lowest rate: there a call would have to
-// cost so much that KEDA alone is over it.
+// shared shows what happens to KEDA's polls if the agents' identity is over its limit and
+// KEDA uses the same one. It leaves out the lowest rate: a call would have to cost so much
+// that KEDA alone would be over the limit.
 func (s scope) shared(r *runs) string {
 	t := &table{head: []string{"jobs an hour", "KEDA's and the keeper's identity", "KEDA's polls that fail", "calls delayed", "refused", "a job waits: median", "95 %"}}
 	for _, jobs := range s.Rates[1:] {
-		set := s.advised(jobs)
-		set.Cost = tooMuch * 200 / float64(r.of(set).Window[agentsIdentity])
+		set := s.recommended(jobs)
+		set.Cost = overload * 200 / float64(r.of(set).Window[agentsIdentity])
 		for _, shared := range []bool{false, true} {
 			set.Shared = shared
 			o := r.of(set)
@@ -263,26 +263,26 @@ func (s scope) shared(r *runs) string {
 	return t.String()
 }
 
-// tooMuch is how many times the budget the busiest five minutes are, in shared.
-const tooMuch = 1.5
+// overload is how many times the budget the busiest five minutes use, in shared.
+const overload = 1.5
 
-// whoCalls is whose calls they are, an hour.
+// whoCalls counts the calls of each caller in an hour.
 func (s scope) whoCalls(r *runs) string {
 	t := &table{head: []string{"jobs an hour", "azptend's, of the agents' identity", "KEDA's", "the keeper's", "assumed: the listeners' and the jobs', each with its own identity"}}
 	for _, jobs := range s.Rates {
-		o := r.of(s.advised(jobs))
+		o := r.of(s.recommended(jobs))
 		h := max(o.Length.Hours(), 1e-9)
 		t.add(int(jobs), int(float64(o.Calls[agentsIdentity].sum())/h), int(float64(o.Calls[kedaIdentity].sum())/h), int(float64(o.Calls[keepIdentity].sum())/h), int(float64(o.Listener.sum())/h))
 	}
 	return t.String()
 }
 
-// seeds is how far the numbers are the seed's.
+// seeds shows how much the numbers depend on the seed.
 func (s scope) seeds(r *runs) string {
 	t := &table{head: []string{"seed", "jobs", "a job waits: median", "95 %", "agents at once, at most", "calls in the busiest five minutes"}}
 	jobs := s.Rates[min(1, len(s.Rates)-1)]
 	for n := range uint64(5) {
-		set := inGroups(s.advised(jobs))
+		set := inGroups(s.recommended(jobs))
 		set.Seed += n
 		o := r.of(set)
 		t.add(int(set.Seed), o.Jobs, o.wait(0.5), o.wait(0.95), o.Peak, o.Window[agentsIdentity])

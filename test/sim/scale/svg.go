@@ -24,14 +24,14 @@ type level struct {
 	At   float64
 }
 
-// The picture's measures, and where the axes are in it.
+// The picture's size, and the margins around its axes.
 const (
 	width, height            = 760, 400
 	left, right, top, bottom = 84, 30, 44, 84
 )
 
-// style has the colours of light and dark mode: a page's picture is shown in the
-// reader's.
+// style has colours for light and dark mode, because the picture is shown in the reader's
+// mode.
 const style = `<style>
 .bg{fill:#fff} text{font:13px system-ui,"DejaVu Sans",sans-serif;fill:#24292f} .t{font-size:15px;font-weight:600}
 .grid{stroke:#d0d7de} .level{stroke:#cf222e;stroke-dasharray:6 4} .lv{fill:#cf222e}
@@ -85,7 +85,7 @@ func (a axis) at(v float64) float64 {
 	return a.start + part*(a.end-a.start)
 }
 
-// ticks are the axis' round numbers.
+// ticks returns round values for the axis.
 func (a axis) ticks() []float64 {
 	var all []float64
 	if a.log {
@@ -107,7 +107,8 @@ func (a axis) ticks() []float64 {
 	return all
 }
 
-// axes span all points; a logarithmic one from a power of ten to another.
+// axes returns axes that contain all points. A logarithmic axis starts and ends at a power
+// of ten.
 func (p plot) axes() (x, y axis) {
 	x = axis{from: math.Inf(1), start: left, end: width - right, log: p.Log}
 	y = axis{from: math.Inf(1), start: height - bottom, end: top, log: p.Log}

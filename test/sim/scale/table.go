@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// table is a table of Markdown.
+// table is a Markdown table.
 type table struct {
 	head []string
 	rows [][]string
@@ -39,7 +39,7 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// span is a time for the page: "45 s", "3 min", "2 h".
+// span formats a duration for the page: "45 s", "3 min", "2 h".
 func span(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
@@ -50,5 +50,5 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%g h", math.Round(10*d.Hours())/10)
 }
 
-// percent is a part of a whole.
+// percent formats a share.
 func percent(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) }

@@ -12,17 +12,17 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// inventory is what there is between two lives, when nothing should be.
+// inventory counts what exists between runs, when most of it should be gone.
 type inventory struct {
 	Goroutines  int // of the emulator's process
 	Descriptors int // of the emulator's process
-	Processes   int // whose program is in an agent's folder
+	Processes   int // whose program is in an agent's directory
 	Agents      int // in all pools
 	Sessions    int
-	Files       int // in the agents' folders, but for the agents' own logs and work
+	Files       int // in the agents' directories, except the agents' own logs and work
 }
 
-func take(e *emulator.Emulator, dir string, quiesce func()) inventory {
+func takeInventory(e *emulator.Emulator, dir string, quiesce func()) inventory {
 	quiesce()
 	fds, _ := os.ReadDir("/proc/self/fd")
 	i := inventory{
@@ -40,12 +40,12 @@ func take(e *emulator.Emulator, dir string, quiesce func()) inventory {
 	return i
 }
 
-// files counts what could be azptend's.
+// files counts the files that azptend may have left.
 func files(dir string) int {
 	n := 0
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return nil //nolint:nilerr // it has just gone
+			return nil //nolint:nilerr // it was removed meanwhile
 		}
 		if name := d.Name(); d.IsDir() && (name == "_diag" || name == "_work") {
 			return filepath.SkipDir
@@ -58,8 +58,8 @@ func files(dir string) int {
 	return n
 }
 
-// grown says what there is more of, "" for nothing.
-func (i inventory) grown(since inventory) string {
+// increases lists what there is more of; "" means nothing.
+func (i inventory) increases(since inventory) string {
 	var more []string
 	for name, n := range map[string]int{
 		"goroutines": i.Goroutines - since.Goroutines, "descriptors": i.Descriptors - since.Descriptors,

@@ -1,7 +1,7 @@
-// Command soak lives a thousand --once lives of azptend on one machine against
-// one emulator, each with something that goes wrong, drawn from a table, and
-// looks what grows: nothing may. `make soak` runs it; it writes its numbers into
-// docs/reliability.md, and fails if a life or a number is not as it must be.
+// Command soak runs azptend run --once a thousand times on one machine, against one
+// emulator, each time with a scenario that is picked from a table. It fails if a run goes
+// wrong or if anything accumulates. `make soak` runs it and writes its numbers into
+// docs/reliability.md.
 package main
 
 import (
@@ -18,14 +18,14 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// scale shrinks the slow times of emulator and fake agent; azptend has no such
-// switch.
+// scale divides the long times of emulator and fake agent. azptend's own times are not
+// scaled.
 const scale = 60
 
 type options struct {
 	programs launch.Programs
-	lives    int
-	seats    int
+	runs     int
+	slots    int
 	seed     uint64
 	page     string
 }
@@ -33,15 +33,15 @@ type options struct {
 func main() {
 	var o options
 	programs := launch.Flags()
-	flag.IntVar(&o.lives, "lives", 1000, "how many lives")
-	flag.IntVar(&o.seats, "seats", 8, "how many at once; most of a life is waiting")
-	flag.Uint64Var(&o.seed, "seed", 0, "what the troubles are drawn with; 0: by chance, and printed")
+	flag.IntVar(&o.runs, "runs", 1000, "how many runs")
+	flag.IntVar(&o.slots, "slots", 8, "how many at once; a run mostly waits")
+	flag.Uint64Var(&o.seed, "seed", 0, "the seed that picks the faults; 0: a random one, which is printed")
 	flag.StringVar(&o.page, "o", "", "the page to write the numbers into; standard output without it")
 	flag.Parse()
 	if o.seed == 0 {
 		o.seed = rand.Uint64()
 	}
-	fmt.Fprintf(os.Stderr, "soak: %d lives, %d at once, -seed %d\n", o.lives, o.seats, o.seed)
+	fmt.Fprintf(os.Stderr, "soak: %d runs, %d at once, -seed %d\n", o.runs, o.slots, o.seed)
 	var result outcome
 	var err error
 	if o.programs, err = programs.Absolute(); err == nil {
@@ -59,24 +59,24 @@ func main() {
 	}
 }
 
-// rig is the emulator and the seats at it.
-type rig struct {
+// suite is the emulator and its slots.
+type suite struct {
 	emulator *emulator.Emulator
 	server   *httptest.Server
 	dir      string
-	seats    []*seat
+	slots    []*slot
 }
 
-func build(o options) (*rig, error) {
+func newSuite(o options) (*suite, error) {
 	var pools []string
-	for n := range o.seats {
+	for n := range o.slots {
 		pools = append(pools, fmt.Sprintf("soak-%d", n+1))
 	}
 	e, err := emulator.New(emulator.Options{Pools: pools, TimeScale: scale})
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{emulator: e, server: httptest.NewServer(e)}
+	r := &suite{emulator: e, server: httptest.NewServer(e)}
 	if r.dir, err = os.MkdirTemp("", "azptend-soak-*"); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func build(o options) (*rig, error) {
 		if err := o.programs.LayOut(dir); err != nil {
 			return nil, err
 		}
-		r.seats = append(r.seats, &seat{
+		r.slots = append(r.slots, &slot{
 			emulator: e, url: r.server.URL, pool: pool, poolID: e.State().Pool(pool).ID,
 			place: launch.Place{Binary: o.programs.Azptend, Dir: dir, Path: launch.Path()},
 		})
@@ -93,70 +93,70 @@ func build(o options) (*rig, error) {
 	return r, nil
 }
 
-func (r *rig) end() {
+func (r *suite) end() {
 	r.emulator.Close()
 	r.server.Close()
 	_ = os.RemoveAll(r.dir)
 }
 
 func soak(o options) (outcome, error) {
-	r, err := build(o)
+	r, err := newSuite(o)
 	if err != nil {
 		return outcome{}, err
 	}
 	defer r.end()
 	chance := rand.New(rand.NewPCG(o.seed, o.seed))
-	drawn := make([]trouble, o.lives)
-	for n := range drawn {
-		drawn[n] = draw(chance)
+	picked := make([]scenario, o.runs)
+	for n := range picked {
+		picked[n] = pick(chance)
 	}
 	began := time.Now()
-	// The first lives warm up what warms up: connections, the layout's own folders.
-	first := min(100, (o.lives+1)/2)
+	// The first runs open connections and create the directories that stay.
+	first := min(100, (o.runs+1)/2)
 	result := outcome{options: o}
-	result.lives = r.liveAll(drawn[:first], 0, o.lives)
+	result.runs = r.runAll(picked[:first], 0, o.runs)
 	result.before = r.take()
-	result.lives = append(result.lives, r.liveAll(drawn[first:], first, o.lives)...)
+	result.runs = append(result.runs, r.runAll(picked[first:], first, o.runs)...)
 	result.after = r.take()
 	result.first, result.took = first, time.Since(began)
 	return result, nil
 }
 
-// take counts when nobody is connected any more.
-func (r *rig) take() inventory {
-	return take(r.emulator, r.dir, r.server.CloseClientConnections)
+// take counts after it has closed the server's connections.
+func (r *suite) take() inventory {
+	return takeInventory(r.emulator, r.dir, r.server.CloseClientConnections)
 }
 
-// liveAll lives lives in all seats at once, and returns them in the order in
-// which they ended.
-func (r *rig) liveAll(drawn []trouble, before, all int) []lived {
-	next := make(chan trouble)
-	ended := make(chan lived)
-	var seats sync.WaitGroup
-	for _, s := range r.seats {
-		seats.Go(func() {
+// runAll plays the scenarios, as many at once as there are slots, and returns the results
+// in the order in which the runs ended.
+func (r *suite) runAll(picked []scenario, before, all int) []runResult {
+	next := make(chan scenario)
+	ended := make(chan runResult)
+	var slots sync.WaitGroup
+	for _, s := range r.slots {
+		slots.Go(func() {
 			for t := range next {
-				ended <- s.live(t)
+				ended <- s.run(t)
 			}
 		})
 	}
 	go func() {
-		for _, t := range drawn {
+		for _, t := range picked {
 			next <- t
 		}
 		close(next)
-		seats.Wait()
+		slots.Wait()
 		close(ended)
 	}()
-	var lives []lived
+	var runs []runResult
 	for l := range ended {
-		lives = append(lives, l)
+		runs = append(runs, l)
 		if l.wrong != "" {
-			fmt.Fprintf(os.Stderr, "\nlife %d (%s): %s\n", before+len(lives), l.trouble.name, l.wrong)
+			fmt.Fprintf(os.Stderr, "\nrun %d (%s): %s\n", before+len(runs), l.scenario.name, l.wrong)
 		}
-		if n := before + len(lives); n%10 == 0 || n == all {
-			fmt.Fprintf(os.Stderr, "soak: %d of %d lives\n", n, all)
+		if n := before + len(runs); n%10 == 0 || n == all {
+			fmt.Fprintf(os.Stderr, "soak: %d of %d runs\n", n, all)
 		}
 	}
-	return lives
+	return runs
 }

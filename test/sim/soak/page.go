@@ -12,19 +12,19 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// outcome is what the whole soak came to.
+// outcome is the result of all runs.
 type outcome struct {
 	options       options
-	lives         []lived
-	first         int // how many lives before is after
+	runs          []runResult
+	first         int // how many runs had ended when before was counted
 	before, after inventory
 	took          time.Duration
 }
 
-// wrong counts the lives that were not as they must be.
+// wrong counts the runs that went wrong.
 func (o outcome) wrong() int {
 	n := 0
-	for _, l := range o.lives {
+	for _, l := range o.runs {
 		if l.wrong != "" {
 			n++
 		}
@@ -32,42 +32,42 @@ func (o outcome) wrong() int {
 	return n
 }
 
-// mostGrowth is by how much the medians of the first and of the last lives may
-// differ: each azptend is a new process, and what its collector leaves lying
-// depends on how busy the machine is.
-const mostGrowth = 0.1
+// maxGrowth is by how much the median memory of the last runs may exceed that of the first.
+// Each azptend is a new process, and how much garbage it has depends on how busy the
+// machine is.
+const maxGrowth = 0.1
 
 func (o outcome) verdict() error {
 	var errs []error
 	if n := o.wrong(); n > 0 {
-		errs = append(errs, fmt.Errorf("%d lives were not as they must be, with -seed %d", n, o.options.seed))
+		errs = append(errs, fmt.Errorf("%d runs went wrong, with -seed %d", n, o.options.seed))
 	}
-	if more := o.after.grown(o.before); more != "" {
+	if more := o.after.increases(o.before); more != "" {
 		errs = append(errs, fmt.Errorf("there is more than before: %s", more))
 	}
 	begin, end := o.memory()
-	if end > begin*(1+mostGrowth) {
-		errs = append(errs, fmt.Errorf("an azptend of the end needs %.1f MB, one of the beginning %.1f MB", end, begin))
+	if end > begin*(1+maxGrowth) {
+		errs = append(errs, fmt.Errorf("an azptend needs %.1f MB at the end, and %.1f MB at the beginning", end, begin))
 	}
 	return errors.Join(errs...)
 }
 
-// memory is the median of the most memory of azptend, over the first lives and
-// over the last.
+// memory returns the median of azptend's largest memory, over the first runs and over the
+// last.
 func (o outcome) memory() (begin, end float64) {
-	return median(o.lives[:o.first]), median(o.lives[len(o.lives)-o.first:])
+	return median(o.runs[:o.first]), median(o.runs[len(o.runs)-o.first:])
 }
 
-func median(lives []lived) float64 {
+func median(runs []runResult) float64 {
 	var values []float64
-	for _, l := range lives {
+	for _, l := range runs {
 		values = append(values, l.rss)
 	}
 	slices.Sort(values)
 	return values[len(values)/2]
 }
 
-// row is a trouble on the page.
+// row is a scenario on the page.
 type row struct {
 	Name, Jobs string
 	Lives      int
@@ -77,10 +77,10 @@ type row struct {
 
 func (o outcome) rows() []row {
 	var rows []row
-	for _, t := range troubles() {
+	for _, t := range scenarios() {
 		var took []time.Duration
-		for _, l := range o.lives {
-			if l.trouble.name == t.name {
+		for _, l := range o.runs {
+			if l.scenario.name == t.name {
 				took = append(took, l.took)
 			}
 		}
@@ -90,7 +90,7 @@ func (o outcome) rows() []row {
 		slices.Sort(took)
 		r := row{Name: t.name, Jobs: "succeeded", Lives: len(took),
 			Median: took[len(took)/2].Round(100 * time.Millisecond).String(), Worst: took[len(took)-1].Round(100 * time.Millisecond).String()}
-		if t.lossful {
+		if t.losesJob {
 			r.Jobs = "abandoned, as must be"
 		}
 		rows = append(rows, r)
@@ -102,7 +102,7 @@ func (o outcome) publish(page string) error {
 	begin, end := o.memory()
 	var b strings.Builder
 	err := part.Execute(&b, map[string]any{
-		"Lives": len(o.lives), "Seats": o.options.seats, "Seed": o.options.seed, "Took": o.took.Round(time.Second), "Wrong": o.wrong(),
+		"Lives": len(o.runs), "Seats": o.options.slots, "Seed": o.options.seed, "Took": o.took.Round(time.Second), "Wrong": o.wrong(),
 		"First": o.first, "Before": o.before, "After": o.after, "Begin": begin, "End": end, "Rows": o.rows(),
 		"Machine": process.Machine(), "Date": time.Now().UTC().Format(time.DateOnly), "Scale": scale,
 	})

@@ -19,23 +19,23 @@ import (
 )
 
 const (
-	// scale shrinks the protocol's slow times, of emulator and fake agent alike.
+	// scale divides the protocol's long times, in the emulator and the fake agent.
 	scale = 40
 	// grace is AZP_GRACE_PERIOD of every cell.
 	grace = 16 * time.Second
-	// margin is what an end may come late: many cells share the machine.
+	// margin is added to the grace period, because many cells share the machine.
 	margin = 4 * time.Second
-	// mostMemory is what azptend may use: many times of what it needs.
+	// mostMemory is the most memory that azptend may use: many times what it needs.
 	mostMemory = 128 << 20
-	// mostDescriptors is what azptend may hold: it serves 64 connections at once for
-	// probes, and as many at its control socket.
+	// mostDescriptors is the most descriptors that azptend may hold: it serves 64
+	// connections at once for probes, and as many at its control socket.
 	mostDescriptors = 300
-	// addresses bounds it from outside, in bytes. A Go program reserves more than it uses.
+	// addresses is azptend's RLIMIT_AS in bytes. A Go program reserves more than it uses.
 	addresses = 4 << 30
-	// fewFiles is the limit of descriptors in cells that attack it.
+	// fewFiles is the descriptor limit in cells that attack it.
 	fewFiles = 1024
-	// firstUser is the user of the first cell's jobs. Each cell has a user of its
-	// own, since some limits are a user's.
+	// firstUser is the user of the first cell's jobs. Each cell has a user of its own,
+	// because some limits apply to a user.
 	firstUser = 10001
 
 	agentName = "cell"
@@ -44,24 +44,24 @@ const (
 	prefix    = "azptend-vandal-"
 )
 
-// world is what one cell plays in.
-type world struct {
-	theatre  *theatre
-	cell     cell
-	uid      int // of the jobs; 0: ours
-	dir      string
-	group    string
-	confined confinement
-	env      []string
-	emulator *emulator.Emulator
-	server   *httptest.Server
-	given    int // the agent that azptend register has made
-	signs    *os.File
-	gates    map[string]*os.File
+// sandbox is one cell's directory, emulator, limits and environment.
+type sandbox struct {
+	suite        *suite
+	cell         cell
+	uid          int // of the jobs; 0: this process's user
+	dir          string
+	group        string
+	confined     confinement
+	env          []string
+	emulator     *emulator.Emulator
+	server       *httptest.Server
+	registeredID int // the id of the agent that azptend register created
+	reportPipe   *os.File
+	gates        map[string]*os.File
 }
 
-func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
-	w := &world{theatre: t, cell: c, dir: filepath.Join(t.dir, strconv.Itoa(number)), gates: map[string]*os.File{}}
+func (t *suite) newSandbox(number int, c cell) (_ *sandbox, err error) {
+	w := &sandbox{suite: t, cell: c, dir: filepath.Join(t.dir, strconv.Itoa(number)), gates: map[string]*os.File{}}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -70,7 +70,7 @@ func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
 	if os.Getuid() == 0 {
 		w.uid = firstUser + number
 	}
-	for _, dir := range []string{"", "home", "tmp", "signs", "victim", "azp"} {
+	for _, dir := range []string{"", "home", "tmp", "pipes", "victim", "azp"} {
 		if err := os.Mkdir(w.path(dir), 0o755); err != nil {
 			return nil, err
 		}
@@ -89,26 +89,26 @@ func (t *theatre) newWorld(number int, c cell) (_ *world, err error) {
 	if err := w.setEnvironment(); err != nil {
 		return nil, err
 	}
-	if w.signs, err = launch.Gate(w.path("signs/done")); err != nil {
+	if w.reportPipe, err = launch.Gate(w.path("pipes/report")); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"vandal", "innocent-1", "innocent-2", "next"} {
-		if w.gates[name], err = launch.Gate(w.path("signs/" + name)); err != nil {
+	for _, name := range []string{"vandal", "other-1", "other-2", "next"} {
+		if w.gates[name], err = launch.Gate(w.path("pipes/" + name)); err != nil {
 			return nil, err
 		}
 	}
-	for _, dir := range []string{"home", "tmp", "signs"} {
-		if err := giveTo(w.uid, w.path(dir)); err != nil {
+	for _, dir := range []string{"home", "tmp", "pipes"} {
+		if err := chownTree(w.uid, w.path(dir)); err != nil {
 			return nil, err
 		}
 	}
 	return w, nil
 }
 
-func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+func (w *sandbox) path(name string) string { return filepath.Join(w.dir, name) }
 
-// setLimits says what azptend is confined to.
-func (w *world) setLimits() error {
+// setLimits sets azptend's confinement.
+func (w *sandbox) setLimits() error {
 	w.confined = confinement{Memory: addresses}
 	if !w.cell.runAs() {
 		w.confined.UID = w.uid
@@ -130,8 +130,8 @@ func (w *world) setLimits() error {
 	return nil
 }
 
-// setEnvironment is what a container would be given.
-func (w *world) setEnvironment() error {
+// setEnvironment sets the variables that a container would have.
+func (w *sandbox) setEnvironment() error {
 	w.env = []string{
 		"PATH=" + launch.Path(), "HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"), markName + "=" + w.dir + "/",
 		"AZP_AGENT_NAME=" + agentName, "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=" + grace.String(),
@@ -159,10 +159,10 @@ func (w *world) setEnvironment() error {
 			return err
 		}
 		w.env = append(w.env, "AZP_AGENTS=3", "AZP_AGENT_ROOT="+roots)
-		if err := giveTo(w.uid, roots); err != nil {
+		if err := chownTree(w.uid, roots); err != nil {
 			return err
 		}
-	} else if err := giveTo(w.uid, w.path("azp")); err != nil {
+	} else if err := chownTree(w.uid, w.path("azp")); err != nil {
 		return err
 	}
 	identity := w.emulator.Environment(w.server.URL)
@@ -175,31 +175,31 @@ func (w *world) setEnvironment() error {
 	return nil
 }
 
-// register makes the agent in the place of an init container, which alone has an
+// register registers the agent as an init container would. Only that command has an
 // identity.
-func (w *world) register(identity []emulator.EnvVar) error {
-	c := exec.Command(w.theatre.binary, "register", "--out", w.path("azp/handed"))
+func (w *sandbox) register(identity []emulator.EnvVar) error {
+	c := exec.Command(w.suite.binary, "register", "--out", w.path("azp/handed"))
 	c.Env = []string{"AZP_AGENT_NAME=" + agentName, "HOME=" + w.path("home")}
 	for _, v := range identity {
 		c.Env = append(c.Env, v.Name+"="+v.Value)
 	}
-	if said, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot register: %w\n%s", err, said)
+	if output, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot register: %w\n%s", err, output)
 	}
-	w.given = w.emulator.State().Pools[0].Agents[0].ID
+	w.registeredID = w.emulator.State().Pools[0].Agents[0].ID
 	w.env = append(w.env, "AZP_REGISTERED="+w.path("azp/handed"))
-	return giveTo(w.uid, w.path("azp/handed"))
+	return chownTree(w.uid, w.path("azp/handed"))
 }
 
-// setVictim makes files of root, or of ours, that no cell may change.
-func (w *world) setVictim() error {
+// setVictim makes files of root, or of this process's user, that no cell may change.
+func (w *sandbox) setVictim() error {
 	return errors.Join(os.WriteFile(w.path("victim/.agent"), []byte("precious\n"), 0o600),
 		os.Mkdir(w.path("victim/.azptend-perf-1"), 0o755),
 		os.WriteFile(w.path("victim/.azptend-perf-1/Agent.perf"), []byte("precious\n"), 0o600))
 }
 
-// victim says what became of them.
-func (w *world) victim() string {
+// victim describes those files as they are now.
+func (w *sandbox) victim() string {
 	var all []string
 	_ = filepath.WalkDir(w.path("victim"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -221,35 +221,35 @@ func (w *world) victim() string {
 	return strings.Join(all, ", ")
 }
 
-// agents is how many agents azptend runs.
-func (w *world) agents() int {
+// agents returns how many agents azptend runs.
+func (w *sandbox) agents() int {
 	if w.cell.column == three {
 		return 3
 	}
 	return 1
 }
 
-// command is azptend under the cell's limits.
-func (w *world) command(args ...string) (*exec.Cmd, error) {
+// command returns azptend's command under the cell's limits.
+func (w *sandbox) command(args ...string) (*exec.Cmd, error) {
 	spec, err := json.Marshal(w.confined)
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command(w.theatre.vandal, append([]string{"confine", string(spec), w.theatre.binary}, args...)...)
+	c := exec.Command(w.suite.vandal, append([]string{"confine", string(spec), w.suite.binary}, args...)...)
 	c.Env, c.Dir = w.env, "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return c, nil
 }
 
-func (w *world) open(gate string) { fmt.Fprintln(w.gates[gate], "open") }
+func (w *sandbox) open(gate string) { fmt.Fprintln(w.gates[gate], "open") }
 
-func (w *world) close() {
-	killAllOf(w.dir, w.group)
+func (w *sandbox) close() {
+	killAll(w.dir, w.group)
 	for _, f := range w.gates {
 		f.Close()
 	}
-	if w.signs != nil {
-		w.signs.Close()
+	if w.reportPipe != nil {
+		w.reportPipe.Close()
 	}
 	if w.emulator != nil {
 		w.emulator.Close()

@@ -18,23 +18,23 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// theatre is what all cells share.
-type theatre struct {
+// suite is what all cells share.
+type suite struct {
 	binary string // azptend
-	dir    string // cells' directories are below it
-	agent  string // an agent's directory to be copied
-	vandal string // this program, where everybody may run it
+	dir    string // contains the cells' directories
+	agent  string // an agent's directory, copied for each cell
+	vandal string // this program, at a path where every user can run it
 	sleep  string // a program that only sleeps
 }
 
-// openTheatre lays out the programs. Self is this program.
-func openTheatre(programs launch.Programs, self string) (*theatre, error) {
-	sweepOld()
+// newSuite puts the programs into a new directory. Self is this program.
+func newSuite(programs launch.Programs, self string) (*suite, error) {
+	removeLeftovers()
 	dir, err := os.MkdirTemp("/tmp", fmt.Sprintf("%s%d-*", prefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
-	t := &theatre{
+	t := &suite{
 		dir: dir, agent: filepath.Join(dir, "agent"), vandal: filepath.Join(dir, "vandal"),
 		binary: filepath.Join(dir, "azptend"), sleep: filepath.Join(dir, "sleep"),
 	}
@@ -48,9 +48,9 @@ func openTheatre(programs launch.Programs, self string) (*theatre, error) {
 	return t, nil
 }
 
-// copyProgram copies a program that is about to be started. This process may not
-// fork while the copy is open for writing: starting it would fail with "text file
-// busy".
+// copyProgram copies a program that is about to be started. This process must not fork
+// while the copy is open for writing: a child would inherit the descriptor, and starting
+// the copy would fail with "text file busy".
 func copyProgram(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
@@ -61,14 +61,14 @@ func copyProgram(from, to string) error {
 	return os.WriteFile(to, b, 0o755)
 }
 
-// close leaves nothing: no process, no control group, no file.
-func (t *theatre) close() {
-	killAllOf(t.dir, "")
+// close kills all processes and removes all files.
+func (t *suite) close() {
+	killAll(t.dir, "")
 	removeTree(t.dir)
 }
 
-// sweepOld removes what a vandal has left that was killed itself.
-func sweepOld() {
+// removeLeftovers removes what a vandal that was itself killed has left.
+func removeLeftovers() {
 	left, _ := filepath.Glob("/tmp/" + prefix + "*")
 	groups, _ := filepath.Glob(filepath.Join(pidsGroup, prefix+"*"))
 	for _, path := range append(left, groups...) {
@@ -78,17 +78,16 @@ func sweepOld() {
 			continue
 		}
 		if strings.HasPrefix(path, pidsGroup) {
-			killAllOf("", path)
+			killAll("", path)
 			continue
 		}
-		killAllOf(path, "")
+		killAll(path, "")
 		removeTree(path)
 	}
 }
 
-// killAllOf ends every process of a directory and of a control group, and
-// removes the group.
-func killAllOf(dir, group string) {
+// killAll kills every process of a directory and of a control group, and removes the group.
+func killAll(dir, group string) {
 	for range 100 {
 		left := processesOf(dir, group)
 		for pid := range left {
@@ -97,14 +96,14 @@ func killAllOf(dir, group string) {
 		if len(left) == 0 {
 			break
 		}
-		time.Sleep(20 * time.Millisecond) // a killed process takes its time to go
+		time.Sleep(20 * time.Millisecond) // a killed process needs some time to exit
 	}
 	if group != "" {
 		_ = os.Remove(group)
 	}
 }
 
-// belongs says of one process what processesOf says of all.
+// belongs reports whether processesOf would return this process.
 func belongs(pid int, dir, group string) bool {
 	proc := fmt.Sprintf("/proc/%d", pid)
 	program, _ := os.Readlink(proc + "/exe")
@@ -114,21 +113,21 @@ func belongs(pid int, dir, group string) bool {
 		group != "" && strings.Contains(string(groups), filepath.Base(group)+"\n")
 }
 
-// signalTo sends a signal to a process by its descriptor, once it has been looked
-// at again: its number may be another's by now.
-func signalTo(pid int, s syscall.Signal, still func() bool) {
+// signalTo sends a signal to a process through a pidfd, after checking again that it is the
+// right one: the pid may have been reused.
+func signalTo(pid int, s syscall.Signal, isSame func() bool) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
-	if still() {
+	if isSame() {
 		_ = unix.PidfdSendSignal(fd, s, nil, 0)
 	}
 }
 
-// processesOf are those that run programs in a directory, were started with its
-// mark, or are in a control group.
+// processesOf returns the processes that run a program in the directory, were started with
+// its mark, or are in the control group.
 func processesOf(dir, group string) map[int]string {
 	found := map[int]string{}
 	if dir != "" {
@@ -144,14 +143,14 @@ func processesOf(dir, group string) map[int]string {
 		b, _ := os.ReadFile(filepath.Join(group, "cgroup.procs"))
 		for line := range strings.Lines(string(b)) {
 			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
-				found[pid] = "of the control group"
+				found[pid] = "in the control group"
 			}
 		}
 	}
 	return found
 }
 
-// removeTree is os.RemoveAll for trees in which a job has closed directories.
+// removeTree is os.RemoveAll for trees in which a job has made directories inaccessible.
 func removeTree(dir string) {
 	if os.RemoveAll(dir) == nil {
 		return

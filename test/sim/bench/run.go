@@ -17,18 +17,18 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-type measures struct {
+type measurements struct {
 	launch, ready, idle, once, memory, private *sample
 }
 
-// patience bounds each wait.
-const patience = time.Minute
+// runTimeout limits each wait of a run.
+const runTimeout = time.Minute
 
-// life is one azptend with an emulator of its own.
-type life struct {
+// azptendRun is one azptend with an emulator of its own.
+type azptendRun struct {
 	emulator *emulator.Emulator
 	server   *httptest.Server
-	dir      string // everything below is in it
+	dir      string // contains all directories of the run
 	agent    string // the agent's directory
 	azptend  *exec.Cmd
 	log      bytes.Buffer
@@ -36,14 +36,14 @@ type life struct {
 	cancel   context.CancelFunc
 }
 
-// prepare makes an emulator that answers as a far server does, and an agent's directory.
-func prepare(programs launch.Programs, delay, patience time.Duration) (*life, error) {
+// prepare makes an emulator with a delay on each call, and an agent's directory.
+func prepare(programs launch.Programs, delay, runTimeout time.Duration) (*azptendRun, error) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {
 		return nil, err
 	}
-	l := &life{emulator: e, server: httptest.NewServer(e)}
-	l.ctx, l.cancel = context.WithTimeout(context.Background(), patience)
+	l := &azptendRun{emulator: e, server: httptest.NewServer(e)}
+	l.ctx, l.cancel = context.WithTimeout(context.Background(), runTimeout)
 	if l.dir, err = os.MkdirTemp("", "azptend-bench-*"); err != nil {
 		return nil, err
 	}
@@ -55,24 +55,23 @@ func prepare(programs launch.Programs, delay, patience time.Duration) (*life, er
 	return l, err
 }
 
-// start starts azptend.
-func (l *life) start(programs launch.Programs, args ...string) error {
+func (l *azptendRun) start(programs launch.Programs, args ...string) error {
 	place := launch.Place{Binary: programs.Azptend, Dir: l.agent, Path: launch.Path()}
 	l.azptend = launch.Command(place, l.emulator, l.server.URL, []string{"AZP_AGENT_NAME=bench"}, args...)
 	l.azptend.Stderr = &l.log
 	return l.azptend.Start()
 }
 
-// begin prepares and starts one.
-func begin(programs launch.Programs, delay time.Duration, args ...string) (*life, error) {
-	l, err := prepare(programs, delay, patience)
+// begin prepares a run and starts its azptend.
+func begin(programs launch.Programs, delay time.Duration, args ...string) (*azptendRun, error) {
+	l, err := prepare(programs, delay, runTimeout)
 	if err != nil {
 		return nil, err
 	}
 	return l, l.start(programs, args...)
 }
 
-func (l *life) end() {
+func (l *azptendRun) end() {
 	l.cancel()
 	l.emulator.Close()
 	l.server.Close()
@@ -80,7 +79,7 @@ func (l *life) end() {
 }
 
 // await waits for the first event of a type.
-func (l *life) await(kind string) (emulator.Event, error) {
+func (l *azptendRun) await(kind string) (emulator.Event, error) {
 	e, err := l.emulator.WaitEvent(l.ctx, 0, func(e emulator.Event) bool { return e.Type == kind })
 	if err != nil {
 		return e, fmt.Errorf("no %s: %w; azptend says:\n%s", kind, err, &l.log)
@@ -88,8 +87,8 @@ func (l *life) await(kind string) (emulator.Event, error) {
 	return e, nil
 }
 
-// idleLife: start, ready, SIGTERM, removed.
-func (m *measures) idleLife(programs launch.Programs, delay time.Duration) error {
+// measureIdle measures a run without a job: start, ready, SIGTERM, removed.
+func (m *measurements) measureIdle(programs launch.Programs, delay time.Duration) error {
 	l, err := begin(programs, delay)
 	if err != nil {
 		return err
@@ -98,7 +97,7 @@ func (m *measures) idleLife(programs launch.Programs, delay time.Duration) error
 	if _, err := l.await(emulator.EventSessionCreated); err != nil {
 		return err
 	}
-	// Its poll for messages is under way: the agent is idle, and at rest.
+	// An agent that polls for messages is idle.
 	_, err = l.emulator.WaitState(l.ctx, func(s emulator.State) bool {
 		a := s.Pools[0].Agent("bench")
 		return a != nil && a.Session != nil && a.Session.Polling
@@ -114,15 +113,15 @@ func (m *measures) idleLife(programs launch.Programs, delay time.Duration) error
 	if err != nil {
 		return err
 	}
-	m.idle.add(millis(removed.Time.Sub(asked)))
+	m.idle.add(milliseconds(removed.Time.Sub(asked)))
 	if err := l.azptend.Wait(); err != nil {
 		return fmt.Errorf("azptend: %w\n%s", err, &l.log)
 	}
 	return m.readLog(l)
 }
 
-// readLog takes the times of the start from azptend's line.
-func (m *measures) readLog(l *life) error {
+// readLog reads the times of the start from azptend's log.
+func (m *measurements) readLog(l *azptendRun) error {
 	for line := range strings.Lines(l.log.String()) {
 		var ready struct {
 			Message string  `json:"msg"`
@@ -138,8 +137,8 @@ func (m *measures) readLog(l *life) error {
 	return fmt.Errorf("azptend was never ready:\n%s", &l.log)
 }
 
-// onceLife: start, one job, removed.
-func (m *measures) onceLife(programs launch.Programs, delay time.Duration) error {
+// measureOnce measures a run with --once: start, one job, removed.
+func (m *measurements) measureOnce(programs launch.Programs, delay time.Duration) error {
 	l, err := begin(programs, delay, "--once")
 	if err != nil {
 		return err
@@ -168,14 +167,14 @@ func (m *measures) onceLife(programs launch.Programs, delay time.Duration) error
 	if err != nil {
 		return err
 	}
-	m.once.add(millis(removed.Time.Sub(finished.Time)))
+	m.once.add(milliseconds(removed.Time.Sub(finished.Time)))
 	if err := l.azptend.Wait(); err != nil {
 		return fmt.Errorf("azptend: %w\n%s", err, &l.log)
 	}
 	return nil
 }
 
-func (m *measures) readMemory(pid int) error {
+func (m *measurements) readMemory(pid int) error {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return err
@@ -192,4 +191,4 @@ func (m *measures) readMemory(pid int) error {
 	return nil
 }
 
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -7,14 +7,14 @@ import (
 	"github.com/azptend/azptend/test/internal/cells"
 )
 
-// atOnce is how many cells are played at once: they wait most of the time.
+// atOnce is how many cells are played at once. Cells mostly wait.
 func atOnce() int { return 6 * runtime.NumCPU() }
 
-// longFirst puts first what takes longest, so that it does not begin when all
-// the rest is over, and keeps an attack's columns apart: floods add up.
+// longFirst sorts the slowest cells to the front, so that they do not start last, and keeps
+// an attack's columns apart, because floods add up.
 func longFirst(all []cell) []cell {
 	rank := map[moment]int{relisten: 0, killed: 1, again: 2}
-	of := func(c cell) int {
+	rankOf := func(c cell) int {
 		if n, is := rank[c.attack.when]; is {
 			return n
 		}
@@ -22,7 +22,7 @@ func longFirst(all []cell) []cell {
 	}
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b cell) int {
-		if d := of(a) - of(b); d != 0 {
+		if d := rankOf(a) - rankOf(b); d != 0 {
 			return d
 		}
 		return slices.Index(columns(), a.column) - slices.Index(columns(), b.column)
@@ -30,8 +30,8 @@ func longFirst(all []cell) []cell {
 	return sorted
 }
 
-// playAll plays cells, so many at once, and reports each as it ends.
-func (t *theatre) playAll(all []cell, jobs int, report func(done int, v verdict)) []verdict {
+// playAll plays cells, as many at once as jobs says, and reports each as it ends.
+func (t *suite) playAll(all []cell, jobs int, report func(done int, v verdict)) []verdict {
 	return cells.PlayAll(longFirst(all), jobs, func(number int, c cell) verdict {
 		f, err := t.perform(number, c)
 		return judge(c, f, err)

@@ -9,18 +9,18 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// azptend is one that was started.
+// azptend is a running azptend process.
 type azptend struct {
 	*process.Actor
-	asked      time.Time  // when it got SIGTERM; zero: never
+	asked      time.Time  // when it got SIGTERM; zero: not yet
 	peakMemory func() int // bytes
 }
 
-// mostSaid is how much of an azptend's output is kept: an attack can make it
-// print for ever.
-const mostSaid = 4 << 20
+// maxOutput limits how much of azptend's output is kept: an attack can make it print
+// without end.
+const maxOutput = 4 << 20
 
-// noise marks lines that the vandal itself makes azptend print.
+// noise marks the lines that the vandal itself writes to azptend's output.
 const noise = "vandal-noise"
 
 func startAzptend(cmd *exec.Cmd) (*azptend, error) {
@@ -32,15 +32,15 @@ func startAzptend(cmd *exec.Cmd) (*azptend, error) {
 	return &azptend{Actor: a, peakMemory: a.WatchMemory()}, nil
 }
 
-// withoutNoise drops the vandal's lines, and of very long output all but azptend's
-// own lines.
+// withoutNoise drops the vandal's lines. Of very long output it keeps only azptend's own
+// lines.
 func withoutNoise(kept int, chunk []byte) []byte {
-	if kept < mostSaid && !bytes.Contains(chunk, []byte(noise)) {
+	if kept < maxOutput && !bytes.Contains(chunk, []byte(noise)) {
 		return chunk
 	}
 	var lines []byte
 	for line := range bytes.Lines(chunk) {
-		if !bytes.Contains(line, []byte(noise)) && bytes.Contains(line, []byte("level=")) && kept+len(lines) < 2*mostSaid {
+		if !bytes.Contains(line, []byte(noise)) && bytes.Contains(line, []byte("level=")) && kept+len(lines) < 2*maxOutput {
 			lines = append(lines, line...)
 		}
 	}
@@ -56,7 +56,7 @@ func (a *azptend) alive() bool {
 	}
 }
 
-// term sends SIGTERM, which starts the clock.
+// term sends SIGTERM once, and notes when.
 func (a *azptend) term() {
 	if a.alive() && a.asked.IsZero() {
 		a.asked = time.Now()
@@ -64,7 +64,7 @@ func (a *azptend) term() {
 	}
 }
 
-// wait waits for the end, for so long at most.
+// wait waits at most d for the exit, and reports whether azptend has exited.
 func (a *azptend) wait(d time.Duration) bool {
 	select {
 	case <-a.Done():

@@ -15,35 +15,35 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// patience bounds one life: a job's lock has to lapse in it, and twenty seconds
-// of making sure that nobody works.
-const patience = 3 * time.Minute
+// runTimeout limits one run: it must be longer than a job's lock, plus the twenty seconds
+// in which azptend checks that no job runs.
+const runTimeout = 3 * time.Minute
 
-// seat is a pool and a folder, in which one life follows another.
-type seat struct {
+// slot is a pool and a directory, in which one run follows another.
+type slot struct {
 	emulator *emulator.Emulator
 	url      string
 	place    launch.Place
 	pool     string
 	poolID   int
-	seen     uint64 // the last event that was looked at
+	seen     uint64 // number of the last event that was read
 }
 
-// lived is what one life was like.
-type lived struct {
-	trouble trouble
-	rss     float64 // the most resident memory of azptend, MB
-	took    time.Duration
-	wrong   string // "" if all was well
+// runResult is what was observed of one run.
+type runResult struct {
+	scenario scenario
+	rss      float64 // largest resident memory of azptend, MB
+	took     time.Duration
+	wrong    string // "" if nothing went wrong
 }
 
-func (s *seat) start() (*process.Actor, error) {
+func (s *slot) start() (*process.Actor, error) {
 	name := "AZP_AGENT_NAME=" + s.pool
 	return process.Act(launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale)}, "--once"))
 }
 
-// await waits for the next event of a type in this seat's pool.
-func (s *seat) await(ctx context.Context, kind string) error {
+// await waits for the next event of a type in this slot's pool.
+func (s *slot) await(ctx context.Context, kind string) error {
 	e, err := s.emulator.WaitEvent(ctx, s.seen, func(e emulator.Event) bool { return e.Pool == s.pool && e.Type == kind })
 	if err != nil {
 		return fmt.Errorf("no %s: %w", kind, err)
@@ -52,35 +52,35 @@ func (s *seat) await(ctx context.Context, kind string) error {
 	return nil
 }
 
-// skip leaves behind what has happened so far.
-func (s *seat) skip(ctx context.Context) {
+// skipEvents skips the events so far.
+func (s *slot) skipEvents(ctx context.Context) {
 	if events, err := s.emulator.Events(ctx, max(s.seen, 1)-1); err == nil {
 		s.seen = events[len(events)-1].Seq
 	}
 }
 
-func (s *seat) queue(script string) (int64, error) {
+func (s *slot) queue(script string) (int64, error) {
 	j, err := s.emulator.QueueJob(emulator.JobSpec{Pool: s.pool, Script: script, Force: true})
 	return j.RequestID, err
 }
 
-func (s *seat) sign() string { return filepath.Join(s.place.Dir, "go-on") }
+func (s *slot) flagFile() string { return filepath.Join(s.place.Dir, "go-on") }
 
-// live lives one life, with its trouble.
-func (s *seat) live(t trouble) (l lived) {
-	l.trouble = t
+// run plays one run with its scenario.
+func (s *slot) run(t scenario) (l runResult) {
+	l.scenario = t
 	began := time.Now()
 	defer func() { l.took = time.Since(began) }()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
 	defer cancel()
-	_ = os.Remove(s.sign())
-	s.skip(ctx)
-	out, err := t.in(s.emulator, s.poolID)
+	_ = os.Remove(s.flagFile())
+	s.skipEvents(ctx)
+	remove, err := t.inject(s.emulator, s.poolID)
 	if err != nil {
 		l.wrong = err.Error()
 		return l
 	}
-	defer out()
+	defer remove()
 	jobs, runs, err := s.play(ctx, t, &l)
 	l.wrong = s.judge(jobs, t, err)
 	if l.wrong != "" {
@@ -91,8 +91,8 @@ func (s *seat) live(t trouble) (l lived) {
 	return l
 }
 
-// play starts what is to be started, and does what is to be done to it.
-func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, runs []*process.Actor, err error) {
+// play starts azptend, queues jobs, and kills what the scenario says.
+func (s *slot) play(ctx context.Context, t scenario, l *runResult) (jobs []int64, runs []*process.Actor, err error) {
 	begin := func() (a *process.Actor) {
 		if err == nil {
 			if a, err = s.start(); err == nil {
@@ -119,20 +119,20 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 			select {
 			case <-a.Done():
 			case <-ctx.Done():
-				process.KillAllIn(s.place.Dir) // who may hold its output open
+				process.KillAllIn(s.place.Dir) // a child may hold its output open
 				a.Kill()
-				return errors.New("it does not end")
+				return errors.New("azptend does not end")
 			}
 			l.rss = max(l.rss, float64(most())/1e6)
 			if got := a.Code(); got != code {
-				return fmt.Errorf("it ended with %d, want %d", got, code)
+				return fmt.Errorf("azptend ended with %d, want %d", got, code)
 			}
 			return nil
 		})
 	}
 	const short = "echo a job of the soak"
-	waits := `while [ ! -e "` + s.sign() + `" ]; do sleep 0.1; done`
-	switch t.cuts {
+	waits := `while [ ! -e "` + s.flagFile() + `" ]; do sleep 0.1; done`
+	switch t.kills {
 	case azptendBusy:
 		queue(waits)
 		r := begin()
@@ -141,13 +141,13 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 		ends(r, 128+int(syscall.SIGKILL))
 		queue(short)
 		again := begin()
-		step(func() error { return os.WriteFile(s.sign(), nil, 0o600) })
+		step(func() error { return os.WriteFile(s.flagFile(), nil, 0o600) })
 		ends(again, 0)
 	case listenerStarted:
 		r := begin()
 		step(func() error { return s.await(ctx, emulator.EventSessionCreated) })
 		step(s.killListener)
-		// Not before: a job that the server assigns to a dead session is nobody's to save.
+		// Not earlier: a job that the server assigns to a dead session cannot be saved.
 		step(func() error { return s.await(ctx, emulator.EventSessionCreated) })
 		queue(short)
 		ends(r, 0)
@@ -155,7 +155,7 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 		queue(waits)
 		r := begin()
 		step(func() error { return s.await(ctx, emulator.EventJobStarted) })
-		step(func() error { return s.await(ctx, emulator.EventAgentDisabled) }) // by azptend, which has heard of the job
+		step(func() error { return s.await(ctx, emulator.EventAgentDisabled) }) // by azptend, so it knows of the job
 		step(s.killListener)
 		ends(r, 128+int(syscall.SIGKILL))
 	default:
@@ -165,7 +165,7 @@ func (s *seat) play(ctx context.Context, t trouble, l *lived) (jobs []int64, run
 	return jobs, runs, err
 }
 
-func (s *seat) killListener() error {
+func (s *slot) killListener() error {
 	for pid, program := range process.Running(s.place.Dir) {
 		if filepath.Base(program) != "Agent.Listener" {
 			continue
@@ -177,20 +177,20 @@ func (s *seat) killListener() error {
 	return nil
 }
 
-// judge looks at what is left, by the emulator's records and the system's.
-func (s *seat) judge(jobs []int64, t trouble, err error) string {
+// judge checks what is left, in the emulator's records and in /proc.
+func (s *slot) judge(jobs []int64, t scenario, err error) string {
 	var wrong []string
 	if err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	for _, id := range jobs {
 		want := "succeeded"
-		if t.lossful {
+		if t.losesJob {
 			want = "abandoned"
 		}
 		if j, err := s.emulator.Job(id); err != nil || j.Result != want {
 			wrong = append(wrong, fmt.Sprintf("job %d is %s %s, want %s", id, j.State, j.Result, want))
-			_ = s.emulator.CancelJob(id) // or the next life would have it
+			_ = s.emulator.CancelJob(id) // otherwise the next run would get it
 		}
 	}
 	for _, a := range s.emulator.State().Pool(s.pool).Agents {
