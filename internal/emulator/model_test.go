@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// crowd is a pool under random use; its listeners are kept in step with what the server answered.
+// crowd is a pool under random use. Its listeners follow the answers of the server.
 type crowd struct {
 	*world
 	rt    *rapid.T
@@ -122,7 +122,7 @@ func (c *crowd) later(*rapid.T) {
 	}
 }
 
-// check is what must hold at every moment.
+// check verifies the invariants.
 func (c *crowd) check(rt *rapid.T) {
 	s := c.State()
 	agents, free := s.Pool("Default").Agents, ""
@@ -151,7 +151,8 @@ func (c *crowd) check(rt *rapid.T) {
 	}
 }
 
-// TestAnyOrder uses a pool in random orders: jobs and agents always agree, and no free agent leaves a job waiting.
+// TestAnyOrder uses a pool in random orders: jobs and agents always agree, and no job waits while
+// an agent is free.
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		e := must(New(Options{KeyOf: keyHolder(), Now: testClock}))
@@ -166,7 +167,7 @@ func TestAnyOrder(t *testing.T) {
 	})
 }
 
-// TestManyAtOnce: agents in parallel serve all jobs, each once. It is for the race detector.
+// TestManyAtOnce: concurrent agents run all jobs, each once. It is for the race detector.
 func TestManyAtOnce(t *testing.T) {
 	const crew, jobs = 6, 30
 	w := newWorld(t, func(o *Options) { o.Now = nil })
