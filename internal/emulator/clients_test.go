@@ -10,7 +10,7 @@ import (
 // clients cannot run.
 
 // node-api sends the number of an enumeration value where the service uses its name.
-func TestNumbersForWords(t *testing.T) {
+func TestNumbersForNames(t *testing.T) {
 	w := newWorld(t)
 	made := w.want(200, w.call("POST", pools+v71, w.bearer(), obj{"name": "targets", "poolType": 2}))
 	if got := made.text("poolType"); got != "deployment" {

@@ -279,9 +279,9 @@ func TestTimer(t *testing.T) {
 	w.waitFor(EventSessionExpired)
 }
 
-// TestWaitingAsksForMore: a test that waits for a state or a job can also check the calls, and it
+// TestWaitReadsOtherState: a test that waits for a state or a job can also check the calls, and it
 // sees each call.
-func TestWaitingAsksForMore(t *testing.T) {
+func TestWaitReadsOtherState(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
 	go func() { _, _ = l.poll(t.Context(), 0) }()

@@ -27,7 +27,7 @@ func served(t *testing.T, e *emulator.Emulator, address string) string {
 
 // A page in a browser cannot queue a job, which would run a script as the user: neither from
 // another origin, nor through a foreign host name that resolves to this address.
-func TestPagesOfOthersAreTurnedAway(t *testing.T) {
+func TestForeignOriginsAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		what, listen, host string
 		header             map[string]string

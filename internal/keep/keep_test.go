@@ -45,7 +45,7 @@ var staying = []string{
 	"stay-their-placeholder", "stay-theirs", "stay-undated", "stay-young",
 }
 
-func TestPrunesToWhatShouldStay(t *testing.T) {
+func TestRemovesOnlyGhosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(scene()...)
@@ -132,10 +132,10 @@ func events(w *world) []emulator.Event {
 	return found
 }
 
-// TestAnHourAway: Azure DevOps does not answer for an hour. The keeper keeps running, retries
+// TestOutageOfAnHour: Azure DevOps does not answer for an hour. The keeper keeps running, retries
 // rarely, passes its probes, shows the last known state, and recovers within two minutes after the
 // outage.
-func TestAnHourAway(t *testing.T) {
+func TestOutageOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(ours("stay", online))
@@ -166,8 +166,8 @@ func TestAnHourAway(t *testing.T) {
 	})
 }
 
-// TestAwayFromTheStart: a keeper that starts during an outage waits until it is over.
-func TestAwayFromTheStart(t *testing.T) {
+// TestOutageAtTheStart: a keeper that starts during an outage waits until it is over.
+func TestOutageAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(ours("ghost"))
@@ -219,8 +219,8 @@ func TestCallsOfAnHour(t *testing.T) {
 	}
 }
 
-// TestEndsAtOnce: the keeper stops immediately, in a pause and during a request without an answer.
-func TestEndsAtOnce(t *testing.T) {
+// TestStopsImmediately: the keeper stops immediately, in a pause and during a request without an answer.
+func TestStopsImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		for _, silent := range []bool{false, true} {
@@ -236,7 +236,7 @@ func TestEndsAtOnce(t *testing.T) {
 	})
 }
 
-func TestMistakesEndIt(t *testing.T) {
+func TestErrorsThatEndTheKeeper(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*world, *keep.Options)
 		is     func(error) bool
@@ -263,9 +263,9 @@ func TestMistakesEndIt(t *testing.T) {
 	}
 }
 
-// TestHoldsThePlace: the placeholder is created, created again after it was deleted, and completed
+// TestMaintainsThePlaceholder: the placeholder is created, created again after it was deleted, and completed
 // after someone removed a capability. If another agent has the name, the keeper checks only once.
-func TestHoldsThePlace(t *testing.T) {
+func TestMaintainsThePlaceholder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		wants := func(o *keep.Options) {

@@ -133,7 +133,7 @@ func TestALargePool(t *testing.T) {
 	})
 }
 
-func TestAwayIsSaid(t *testing.T) {
+func TestReportsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		k, _ := w.keeper()
@@ -191,8 +191,8 @@ func TestMetricsAreWellMade(t *testing.T) {
 	})
 }
 
-// TestThePageOfDocsNamesEachMetric compares docs/keep.md with the metrics.
-func TestThePageOfDocsNamesEachMetric(t *testing.T) {
+// TestDocsNameEachMetric compares docs/keep.md with the metrics.
+func TestDocsNameEachMetric(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page, err := os.ReadFile("../../docs/keep.md")
 		if err != nil {
@@ -290,8 +290,8 @@ func nextParts(t *testing.T, lines *bufio.Reader) map[string]string {
 	}
 }
 
-// TestWhoMayLook is the table of allowed and refused requests.
-func TestWhoMayLook(t *testing.T) {
+// TestAccess is the table of allowed and refused requests.
+func TestAccess(t *testing.T) {
 	const token = "0123456789abcdef"
 	w := newWorld(t)
 	k, _ := w.keeper()

@@ -197,9 +197,9 @@ func TestThePage(t *testing.T) {
 	}
 }
 
-// TestComesBack: if a proxy has no backend for a while, the browser itself stops retrying, but the
+// TestReconnects: if a proxy has no backend for a while, the browser itself stops retrying, but the
 // page does not.
-func TestComesBack(t *testing.T) {
+func TestReconnects(t *testing.T) {
 	s := newStage(t)
 	target, err := url.Parse(s.page)
 	if err != nil {

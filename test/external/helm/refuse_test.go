@@ -167,8 +167,8 @@ func merge(under, over map[string]any) {
 	}
 }
 
-// TestTaken checks valid values that are similar to the refused ones.
-func TestTaken(t *testing.T) {
+// TestAccepted checks valid values that are similar to the refused ones.
+func TestAccepted(t *testing.T) {
 	for what, r := range map[string]refused{
 		"a version's patch":        {"keda-2.21", `keda: {version: "2.21.7"}`, "scaleOnInFlight: \"true\""},
 		"accurate alone, at 2.21":  {"keda-2.21", `keda: {strategy: accurate}`, "scaleOnInFlight: \"false\""},

@@ -45,8 +45,8 @@ func TestTheSnippet(t *testing.T) {
 	}
 }
 
-// TestItGivesEachParameter: templatefile fails for a file that uses a variable without a value.
-func TestItGivesEachParameter(t *testing.T) {
+// TestEachVariableHasAValue: templatefile fails for a file that uses a variable without a value.
+func TestEachVariableHasAValue(t *testing.T) {
 	text := snippet(t)
 	file, err := os.ReadFile("../../../deploy/container-apps/agents-job.yaml")
 	if err != nil {
