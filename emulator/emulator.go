@@ -1,6 +1,6 @@
-// Package emulator plays Azure DevOps' agent pools and Azure's identity endpoints on localhost, in memory. It is for
-// tests of anything that talks to agent pools: a KEDA scaler, a Terraform provider, a script. It needs no organisation,
-// no network and no agent, and imports nothing but the standard library.
+// Package emulator simulates Azure DevOps' agent pools and Azure's identity endpoints on localhost, in memory. It is
+// for tests of anything that talks to agent pools: a KEDA scaler, a Terraform provider, a script. It needs no
+// organisation, no network and no agent, and imports only the standard library.
 //
 //	func TestMyTool(t *testing.T) {
 //		azure := emulator.Start(t, emulator.Options{Pools: []string{"linux"}})
@@ -8,12 +8,12 @@
 //		…
 //	}
 //
-// A test queues jobs, breaks or holds calls, and looks at the state that results. What this package has no function
-// for (identities with roles, personal access tokens with scopes, the clock, rate limits, scheduled events) is asked of
-// the control API, which is HTTP below /_emulator/; docs/emulator.md in this repository has its list.
+// A test queues jobs, makes calls fail or holds them, and checks the resulting state. For everything else (identities
+// with roles, personal access tokens with scopes, the clock, rate limits, scheduled events) use the control API: HTTP
+// below /_emulator/, described in docs/emulator.md of this repository.
 //
-// Nothing here was compared with a live organisation. What nobody could verify about the service is a named assumption
-// that a test can reverse, see [Assumptions].
+// Nothing here was compared with a live organisation. Each behaviour of the service that could not be verified is a
+// named assumption that a test can reverse, see [Assumptions].
 package emulator
 
 import (
@@ -28,18 +28,20 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// Options say what to emulate. The zero value is an organisation "emulated" with one pool, "Default", at real speed.
+// Options configure an emulator. The zero value is an organisation "emulated" with one pool, "Default", at real
+// speed.
 type Options struct {
 	Org      string   // the organisation's name
-	Pools    []string // that exist at the start; ids count from 1
-	Projects []string // that exist at the start; default "Project"
-	Hosts    []string // names by which clients call it, besides addresses and localhost
-	// TimeScale (1 or more) divides the protocol's slow times: the long poll of 50 s, the lifetime of a session that
-	// nobody polls, the lock of a job.
+	Pools    []string // pools that exist at the start; their ids count from 1
+	Projects []string // projects that exist at the start; default "Project"
+	Hosts    []string // host names that clients use, in addition to IP addresses and localhost
+	// TimeScale (1 or more) divides the long times of the protocol: the long poll of 50 s, the lifetime of a session
+	// that is not polled, the lock of a job.
 	TimeScale float64
 	// Assumptions are reversed from the start, see SetAssumptions.
 	Assumptions []string
-	// Package is an agent that clients can download. By default the list of packages names those of Microsoft's host.
+	// Package is an agent that clients can download. By default the list of packages has the addresses of Microsoft's
+	// host.
 	Package *Package
 	Log     *slog.Logger // gets a debug line for each call and event
 }
@@ -51,7 +53,7 @@ type Package struct {
 	Archive  func() ([]byte, error)
 }
 
-// Emulator is a running emulator. Its methods may be called by several goroutines.
+// Emulator is a running emulator. Its methods are safe for concurrent use.
 type Emulator struct {
 	URL    string // "http://127.0.0.1:8140"
 	OrgURL string // "http://127.0.0.1:8140/emulated", what tools call the organisation's URL
@@ -62,7 +64,8 @@ type Emulator struct {
 	inner *emulator.Emulator
 }
 
-// Start starts an emulator on a free port of 127.0.0.1, for a test (*testing.T or *testing.B). It ends with the test.
+// Start starts an emulator on a free port of 127.0.0.1, for a test (*testing.T or *testing.B). It stops at the end of
+// the test.
 func Start(t interface {
 	Helper()
 	Cleanup(func())
@@ -82,16 +85,16 @@ func Start(t interface {
 	return e
 }
 
-// Listen starts an emulator on an address, such as "127.0.0.1:8140". It ends with ctx.
+// Listen starts an emulator on an address, such as "127.0.0.1:8140". It stops when ctx ends.
 //
-// Anybody who reaches the address can queue jobs, which run scripts on the machines of the agents: listen on loopback,
-// or on a network that is yours alone.
+// Anyone who reaches the address can queue jobs, which run scripts on the machines of the agents: listen on loopback,
+// or on a private network.
 func Listen(ctx context.Context, address string, o Options) (*Emulator, error) {
 	e, _, err := listen(ctx, address, o)
 	return e, err
 }
 
-// keyHolder lends its signing key to all emulators of a process: a key takes a tenth of a second to make.
+// keyHolder shares its signing key with all emulators of a process, because creating a key takes 100 ms.
 var keyHolder = sync.OnceValues(func() (*emulator.Emulator, error) { return emulator.New(emulator.Options{}) })
 
 func listen(ctx context.Context, address string, o Options) (*Emulator, <-chan struct{}, error) {
@@ -124,8 +127,9 @@ func listen(ctx context.Context, address string, o Options) (*Emulator, <-chan s
 	return &Emulator{URL: url, OrgURL: url + "/" + inner.State().Org, PAT: inner.DefaultPAT, Handler: inner, inner: inner}, ended, nil
 }
 
-// Env is the environment ("NAME=value") of a process that has a managed identity, as on Container Apps: AZP_URL,
-// AZP_POOL, IDENTITY_ENDPOINT, IDENTITY_HEADER and MANAGED_IDENTITY_OBJECT_ID. The identity administers all pools.
+// Env is the environment ("NAME=value") of a process with a managed identity, as on Container Apps: AZP_URL,
+// AZP_POOL, IDENTITY_ENDPOINT, IDENTITY_HEADER and MANAGED_IDENTITY_OBJECT_ID. The identity is an administrator of
+// all pools.
 func (e *Emulator) Env() []string {
 	var env []string
 	for _, v := range e.inner.Environment(e.URL) {
@@ -134,14 +138,14 @@ func (e *Emulator) Env() []string {
 	return env
 }
 
-// Assumptions are the names of everything that nobody could verify about the real service. docs/assumptions.md in this
-// repository says what each means.
+// Assumptions returns the names of everything that could not be verified about the real service. docs/assumptions.md
+// in this repository describes each of them.
 func Assumptions() []string {
 	return emulator.AssumptionNames()
 }
 
-// SetAssumptions reverses the named assumptions: the emulator then behaves in the other possible way. All others are
-// as they were expected. A tool that passes its tests under each of them does not depend on a guess.
+// SetAssumptions reverses the named assumptions: the emulator then behaves in the other possible way. It resets all
+// others. A tool that passes its tests under each of them does not depend on a guess.
 func (e *Emulator) SetAssumptions(names ...string) error {
 	assumptions, err := emulator.AssumptionsNamed(names...)
 	if err == nil {
@@ -150,23 +154,23 @@ func (e *Emulator) SetAssumptions(names ...string) error {
 	return err
 }
 
-// Fault is something that goes wrong with matching calls. Delay applies together with anything else.
+// Fault changes the result of matching calls. Delay applies together with anything else.
 type Fault struct {
 	Method string // "": any
 	Path   string // a regular expression, found anywhere in the path and query; "": any
-	Nth    int    // the first matching call that it happens to, from 1; default 1
-	Times  int    // to how many calls in a row; 0: all
+	Nth    int    // the first matching call that it applies to, from 1; default 1
+	Times  int    // the number of consecutive calls; 0: all
 
-	Status  int // the answer is this, and the server does not act
+	Status  int // the answer has this status, and the server does not act
 	Body    string
 	Headers map[string]string
 	Delay   time.Duration
 	Acts    bool   // the server acts, and then gives the answer above
 	Drop    string // the connection is closed without an answer: "before" the server acts, or "after"
-	Reset   bool   // it is closed by a TCP reset
+	Reset   bool   // the connection is closed by a TCP reset
 }
 
-// AddFault adds a fault. The returned function takes it away.
+// AddFault adds a fault. The returned function removes it.
 func (e *Emulator) AddFault(f Fault) (remove func(), err error) {
 	id, err := e.inner.AddFault(emulator.Fault{
 		Method: f.Method, Path: f.Path, Nth: f.Nth, Times: f.Times, Status: f.Status, Body: f.Body, Headers: f.Headers,
@@ -175,14 +179,15 @@ func (e *Emulator) AddFault(f Fault) (remove func(), err error) {
 	return func() { e.inner.RemoveFault(id) }, err
 }
 
-// Hold stops one matching call until it is released, so that a test can do something at exactly that moment.
+// Hold blocks one matching call until it is released, so that a test can act at exactly that moment.
 type Hold struct {
 	Method, Path string // as in Fault
 	Nth          int    // which matching call, from 1; default 1
 	After        bool   // the server acts before the call is held; by default it acts after the release
 }
 
-// AddHold adds a hold. The channel is closed when the call is held; release lets the call go on, or pass.
+// AddHold adds a hold. The channel is closed when the call is held. release lets the call continue, or pass if it has
+// not come yet.
 func (e *Emulator) AddHold(h Hold) (reached <-chan struct{}, release func(), err error) {
 	when := emulator.HoldBefore
 	if h.After {
@@ -194,7 +199,7 @@ func (e *Emulator) AddHold(h Hold) (reached <-chan struct{}, release func(), err
 	}
 	held := make(chan struct{})
 	go func() {
-		if e.inner.WaitHold(context.Background(), id) == nil { // it also returns when the emulator ends
+		if e.inner.WaitHold(context.Background(), id) == nil { // it also returns when the emulator stops
 			close(held)
 		}
 	}()

@@ -16,7 +16,7 @@ import (
 	"github.com/azptend/azptend/emulator"
 )
 
-// TestStart: the emulator ends with the test, and so do the holds.
+// TestStart: the emulator stops with the test, and so do its holds.
 func TestStart(t *testing.T) {
 	var azure *emulator.Emulator
 	t.Run("inner", func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestRefusals: what cannot be emulated is said.
+// TestRefusals: what cannot be emulated is an error.
 func TestRefusals(t *testing.T) {
 	azure := emulator.Start(t, emulator.Options{})
 	_, badHold := first2(azure.AddHold(emulator.Hold{Path: "("}))
@@ -65,7 +65,8 @@ func TestRefusals(t *testing.T) {
 
 func first2[A, B any](a A, _ B, err error) (A, error) { return a, err }
 
-// TestState: what was put and asked is there, and faults can be taken away.
+// TestState: the state shows what was added and the calls that were made, and faults can be
+// removed.
 func TestState(t *testing.T) {
 	azure := emulator.Start(t, emulator.Options{Pools: []string{"one", "two"}})
 	put, err := azure.AddAgent(emulator.Agent{Name: "a", Disabled: true, SystemCapabilities: map[string]string{"sh": "/bin/sh"}})
@@ -95,7 +96,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-// TestPackage: the archive is made once, when it is asked for.
+// TestPackage: the archive is built once, at the first request.
 func TestPackage(t *testing.T) {
 	made := 0
 	azure := emulator.Start(t, emulator.Options{Package: &emulator.Package{Platform: "linux-x64", Version: "5.1.2",
@@ -111,7 +112,7 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// TestStandardLibraryOnly: who imports this package gets no other module's code.
+// TestStandardLibraryOnly: importing this package brings in no other module.
 func TestStandardLibraryOnly(t *testing.T) {
 	const module = "github.com/azptend/azptend/"
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()

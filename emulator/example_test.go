@@ -12,7 +12,7 @@ import (
 	"github.com/azptend/azptend/emulator"
 )
 
-// queueLength is the kind of tool that the examples test: it counts the jobs that wait in a pool, as KEDA's
+// queueLength is the kind of tool that the examples test: it counts the waiting jobs of a pool, as KEDA's
 // azure-pipelines scaler does.
 func queueLength(orgURL, pat string, pool int) (int, error) {
 	url := fmt.Sprintf("%s/_apis/distributedtask/pools/%d/jobrequests?api-version=7.1-preview.1", orgURL, pool)
@@ -65,7 +65,7 @@ func ExampleStart() {
 	// Output: no job waits
 }
 
-// testingT is as much of a *testing.T as Start needs.
+// testingT implements the methods of *testing.T that Start needs.
 type testingT struct{ cleanups []func() }
 
 func (t *testingT) Helper()                      {}
@@ -90,7 +90,7 @@ func ExampleListen() {
 	// Output: 0 <nil>
 }
 
-// A job that is queued waits until an agent is there. It need not be a real one.
+// A queued job waits until an agent is available. It need not be a real one.
 func ExampleEmulator_QueueJob() {
 	azure, ctx, stop := example(emulator.Options{})
 	defer stop()
@@ -113,7 +113,7 @@ func ExampleEmulator_QueueJob() {
 	// build is assigned to builder
 }
 
-// The first call fails, and the tool must try again.
+// The first call fails, and the tool must retry.
 func ExampleEmulator_AddFault() {
 	azure, _, stop := example(emulator.Options{})
 	defer stop()
@@ -132,7 +132,7 @@ func ExampleEmulator_AddFault() {
 	// GET /emulated/_apis/distributedtask/pools/1/jobrequests 200
 }
 
-// A job is queued while the tool's call is under way.
+// A job is queued while the tool's call is in progress.
 func ExampleEmulator_AddHold() {
 	azure, _, stop := example(emulator.Options{})
 	defer stop()

@@ -7,7 +7,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// State is the emulator's content and the requests of its clients, at one moment.
+// State is the content of the emulator and the requests of its clients, at one moment.
 type State struct {
 	Agents []Agent // by pool, in the order in which they were added
 	Jobs   []Job   // in the order in which they were queued
@@ -19,14 +19,14 @@ type Agent struct {
 	Pool     string // default: the first pool
 	Name     string
 	Version  string // default "5.282.3"
-	Online   bool   // it has a session. An agent from AddAgent keeps it, and gets jobs
+	Online   bool   // it has a session. An agent from AddAgent keeps its session, and gets jobs
 	Disabled bool
 
 	SystemCapabilities map[string]string
 	UserCapabilities   map[string]string
 
 	ID  int   // set by the emulator
-	Job int64 // the ID of the job that it has; 0: none
+	Job int64 // ID of its job; 0: none
 }
 
 // Job is a script to run on an agent.
@@ -51,7 +51,7 @@ type Job struct {
 type Call struct {
 	Method, Path, Query string
 	Status              int    // 0: not answered yet, or not at all
-	Caller              string // "identity:NAME", "pat:NAME", "agent:NAME", "job:ID"; "": nobody known
+	Caller              string // "identity:NAME", "pat:NAME", "agent:NAME", "job:ID"; "": unknown
 	Time                time.Time
 }
 
@@ -65,14 +65,14 @@ func (e *Emulator) QueueJob(j Job) (Job, error) {
 	return e.completed(j, queued), nil
 }
 
-// completed is a job with all that the emulator knows of it.
+// completed is a job with everything that the emulator knows about it.
 func (e *Emulator) completed(j Job, known emulator.Job) Job {
 	j.Pool, j.Name, j.State, j.Result, j.Agent = known.Pool, known.Name, known.State, known.Result, known.Agent
 	j.Log, _ = e.inner.JobLog(known.RequestID)
 	return j
 }
 
-// AddAgent adds an agent that no process stands behind, or replaces the one of this name.
+// AddAgent adds an agent without a process, or replaces the agent with this name.
 func (e *Emulator) AddAgent(a Agent) (Agent, error) {
 	put, err := e.inner.PutAgents(emulator.AgentSpec{
 		Pool: a.Pool, Name: a.Name, Version: a.Version, Online: a.Online, Disabled: a.Disabled,
@@ -99,8 +99,8 @@ func (e *Emulator) State() State {
 	return e.stateOf(e.inner.State())
 }
 
-// Wait waits until the state is as match wants it, and returns it. The error is ctx's, or says that the emulator has
-// ended.
+// Wait waits until match accepts the state, and returns that state. The error is ctx's, or says that the emulator has
+// stopped.
 func (e *Emulator) Wait(ctx context.Context, match func(State) bool) (State, error) {
 	var seen State
 	_, err := e.inner.WaitState(ctx, func(s emulator.State) bool {

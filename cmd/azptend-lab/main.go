@@ -1,5 +1,5 @@
-// Command azptend-lab is azptend with a fake Azure DevOps, a fake identity endpoint
-// and a fake agent in it: it has all of azptend's commands, and demo and emulate.
+// Command azptend-lab is azptend with a fake Azure DevOps, a fake identity endpoint and a fake agent.
+// It has all of azptend's commands, and the commands demo and emulate.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command azptend tends Azure Pipelines agents.
+// Command azptend runs Azure Pipelines agents, and maintains their pools.
 package main
 
 import (

@@ -17,7 +17,7 @@ RUN apt-get update && \
 COPY --from=build --chown=0:0 /azptend /usr/local/bin/azptend
 ENV LANG=C.UTF-8
 USER 10001:10001
-# No default: who builds the image says which agent is in it. The sum is in Microsoft's release notes, one for each platform.
+# No default: whoever builds the image selects the agent. Microsoft's release notes have a checksum for each platform.
 ARG AGENT_VERSION
 ARG AGENT_SHA256
 RUN azptend install --agent-dir /azp --agent-version "$AGENT_VERSION" --agent-sha256 "$AGENT_SHA256"

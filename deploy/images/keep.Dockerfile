@@ -1,4 +1,4 @@
-# A pool's keeper, and every other command that runs no agent: azptend and the authorities' certificates, nothing else.
+# A pool's keeper, and every other command that runs no agent: only azptend and the CA certificates.
 #   docker build -f keep.Dockerfile -t azptend-keep .
 #   docker run … azptend-keep keep | prune --yes | placeholder ensure
 FROM golang:1.26 AS build

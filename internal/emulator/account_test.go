@@ -18,7 +18,7 @@ func entitlementOf(oid, license string) obj {
 		"servicePrincipal": obj{"origin": "aad", "originId": oid, "subjectKind": "servicePrincipal"}}
 }
 
-// stranger is an identity that the directory has and the organisation does not know.
+// stranger is an identity that is in the directory, but not in the organisation.
 func (w *world) stranger(change func(*Identity)) Identity {
 	id := Identity{ObjectID: newGUID(), Name: "stranger", ClientID: newGUID()}
 	if change != nil {
@@ -85,7 +85,7 @@ func TestEntitlement(t *testing.T) {
 	}
 }
 
-// What cannot be added is a failure with status 200, but for who may not add at all.
+// A failure to add has status 200, except for callers without permission.
 func TestEntitlementRefused(t *testing.T) {
 	w := newWorld(t)
 	fresh := w.stranger(func(i *Identity) { i.Fresh = 2 })
@@ -130,7 +130,7 @@ func TestEntitlementRefused(t *testing.T) {
 
 func TestGraph(t *testing.T) {
 	w := newWorld(t)
-	for i := range 7 { // users before and between, so that a page may hold no service principal
+	for i := range 7 { // users before and between them, so that a page can be without a service principal
 		kind := KindUser
 		if i == 6 {
 			kind = KindServicePrincipal
@@ -297,7 +297,7 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// Clients find the routes by discovery, on the host that has them.
+// Clients find the routes by discovery, on the right host.
 func TestDiscoveryOfTheOtherHosts(t *testing.T) {
 	w := newWorld(t)
 	for host, want := range map[string]string{"": "9461c234-c84c-4ed2-b918-2f0f92ad0a35", "vssps/": "e1dbb0ae-49cb-4532-95a1-86cd89cfcab4", "vsaex/": "f03dbf50-80f8-41b7-8ca2-65b6a178caba"} {

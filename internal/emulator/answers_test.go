@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// What Microsoft's service answers to clients of others: terraform's provider, az devops, the .NET client.
+// The answers of Microsoft's service to other clients: Terraform's provider, az devops, the .NET
+// client.
 
 func TestProjectWithCapabilities(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Projects = []string{"Web shop"} })

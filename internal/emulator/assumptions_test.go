@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// assuming makes a world whose server differs.
+// assuming creates a world whose server behaves differently.
 func assuming(t *testing.T, b Assumptions) *world {
 	t.Helper()
 	return newWorld(t, func(o *Options) { o.Assumptions = b })
@@ -33,7 +33,7 @@ func TestPatchAndTheIDInItsBody(t *testing.T) {
 	}
 }
 
-// TestStaleReads: what was written is shown a minute later, by GET alone.
+// TestStaleReads: a write is visible a minute later, and only GET is delayed.
 func TestStaleReads(t *testing.T) {
 	w := assuming(t, Assumptions{StaleReads: true})
 	l := w.start("a1")
@@ -87,7 +87,7 @@ func TestDisableActsLate(t *testing.T) {
 	}
 }
 
-// TestSessionOutlivesAgent: its poll goes on, and ends as it would have.
+// TestSessionOutlivesAgent: its poll continues, and ends as usual.
 func TestSessionOutlivesAgent(t *testing.T) {
 	w := assuming(t, Assumptions{SessionOutlivesAgent: true})
 	l := w.start("a1")

@@ -6,10 +6,11 @@ import (
 	"testing"
 )
 
-// What other people's clients showed (docs/conformance.md), so that it is held where they do not run.
+// These tests check what other projects' clients need (docs/conformance.md), also where those
+// clients cannot run.
 
-// node-api sends an enumeration's number where the service writes a word.
-func TestNumbersForWords(t *testing.T) {
+// node-api sends the number of an enumeration value where the service uses its name.
+func TestNumbersForNames(t *testing.T) {
 	w := newWorld(t)
 	made := w.want(200, w.call("POST", pools+v71, w.bearer(), obj{"name": "targets", "poolType": 2}))
 	if got := made.text("poolType"); got != "deployment" {
@@ -18,7 +19,8 @@ func TestNumbersForWords(t *testing.T) {
 	w.want(400, w.call("POST", pools+v71, w.bearer(), obj{"name": "no", "poolType": true}))
 }
 
-// Who changes an agent often sends back all that was read of it: its times, its request, its pending update.
+// Clients that change an agent often send back everything that they read: its times, its request,
+// its pending update.
 func TestAgentSentBackWhole(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("whole")
@@ -40,7 +42,8 @@ func TestAgentSentBackWhole(t *testing.T) {
 	}
 }
 
-// MSAL, in KEDA's workload identity, asks about its authority below "common", and goes on where the answer leads.
+// MSAL, in KEDA's workload identity, asks for its authority below "common", and follows the address
+// in the answer.
 func TestInstanceDiscoveryKeepsTheTenant(t *testing.T) {
 	w := newWorld(t)
 	const about = "https://login.example/" + "11111111-1111-4111-8111-111111111111"
@@ -54,8 +57,9 @@ func TestInstanceDiscoveryKeepsTheTenant(t *testing.T) {
 	}
 }
 
-// Clients fill a template in by the names of its parameters, and drop what they have no name for: node-api says
-// identityId for whose role it is, and without that name would change the list of all.
+// Clients fill in a template by the names of its parameters, and drop values without a parameter:
+// node-api passes the identity of a role as identityId, and without that parameter would change the
+// whole list.
 func TestTemplatesNameWhatClientsFillIn(t *testing.T) {
 	w := newWorld(t)
 	g := w.want(200, w.call("OPTIONS", "_apis/securityroles", w.admin(), nil))

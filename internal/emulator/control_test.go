@@ -198,7 +198,7 @@ func TestControlWorld(t *testing.T) {
 	}
 }
 
-// TestClosed: after Close calls answer 503, and waits end.
+// TestClosed: after Close, calls are answered with 503, and waits end.
 func TestClosed(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(w.ctx())

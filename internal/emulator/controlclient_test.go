@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// Control speaks the control API of an emulator in another process. Its methods are those of Emulator. It keeps no
-// state; any number of goroutines may use it.
+// Control is a client of the control API of an emulator in another process. Its methods are those
+// of Emulator. It has no state, and is safe for concurrent use.
 type Control struct {
 	base string
 	http *http.Client
 }
 
-// NewControl makes a Control for the emulator at baseURL ("http://127.0.0.1:8080"). A nil client means one without
-// proxy and timeout; one with a timeout below half a minute cuts long polls short.
+// NewControl creates a Control for the emulator at baseURL ("http://127.0.0.1:8080"). A nil client
+// means one without proxy and timeout. A client with a timeout below 30 s ends long polls early.
 func NewControl(baseURL string, client *http.Client) *Control {
 	if client == nil {
 		client = &http.Client{Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
@@ -45,7 +45,7 @@ func (c *ControlError) Is(target error) bool {
 		target == ErrClosed && c.Status == http.StatusServiceUnavailable
 }
 
-// raw makes a call and returns the body of its answer.
+// raw makes a call and returns the body of the answer.
 func (c *Control) raw(ctx context.Context, method, path string, in any) ([]byte, error) {
 	var body io.Reader
 	if in != nil {

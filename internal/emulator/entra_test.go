@@ -115,7 +115,7 @@ func (w *world) signed(claims map[string]any) string {
 	return s
 }
 
-// Elapse ages tokens, and neither sessions nor jobs.
+// Elapse ages tokens, but not sessions or jobs.
 func TestElapse(t *testing.T) {
 	w := newWorld(t)
 	w.mu.Lock()

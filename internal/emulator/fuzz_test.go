@@ -60,7 +60,8 @@ func FuzzPublicKey(f *testing.F) {
 	})
 }
 
-// FuzzCall: no path, version or body makes the emulator panic, and every answer of its own is JSON, a page or empty.
+// FuzzCall: no path, version or body makes the emulator panic, and each of its answers is JSON, a
+// page or empty.
 func FuzzCall(f *testing.F) {
 	e := must(New(Options{KeyOf: keyHolder(), Now: testClock, TimeScale: 1e9}))
 	f.Cleanup(e.Close)

@@ -18,10 +18,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// keyHolder lends its key to other emulators: an RSA key costs a tenth of a second, and a second under -race.
+// keyHolder shares its key with other emulators: creating an RSA key takes 100 ms, and 1 s under
+// -race.
 var keyHolder = sync.OnceValue(func() *Emulator { return must(New(Options{})) })
 
-// testClock stands still unless Advance is called.
+// testClock only moves when Advance is called.
 func testClock() time.Time { return time.Date(2026, 11, 22, 20, 0, 0, 123456700, time.UTC) }
 
 type world struct {
@@ -42,7 +43,7 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(e)
-	// Keep-alive off: a client would silently repeat a call whose reused connection was closed on it.
+	// Without keep-alive, because a client silently repeats a call if a reused connection is closed.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	t.Cleanup(func() { e.Close(); srv.Close() })
@@ -51,14 +52,14 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 
 func (w *world) ctx() context.Context { return w.Context() }
 
-// answer is a call's outcome, its body decoded if it is JSON.
+// answer is the result of a call, with its body decoded if it is JSON.
 type got struct {
 	*http.Response
 	raw  string
 	json any
 }
 
-// at walks the decoded body: at("value", 0, "name").
+// at returns a value of the decoded body: at("value", 0, "name").
 func (g got) at(path ...any) any {
 	v := g.json
 	for _, p := range path {
@@ -80,7 +81,8 @@ func (g got) at(path ...any) any {
 func (g got) text(path ...any) string { s, _ := g.at(path...).(string); return s }
 func (g got) num(path ...any) int     { f, _ := g.at(path...).(float64); return int(f) }
 
-// call makes a request; path begins after the organisation unless it begins with "!". Headers are "Name: value".
+// call makes a request. The path is relative to the organisation unless it begins with "!". Headers
+// are "Name: value".
 func (w *world) call(method, path, auth string, body any, headers ...string) got {
 	w.Helper()
 	res, err := w.try(w.ctx(), method, path, auth, body, headers...)
@@ -140,7 +142,7 @@ func (w *world) try(ctx context.Context, method, path, auth string, body any, he
 	return g, nil
 }
 
-// want fails unless the call answered this status.
+// want fails unless the answer has this status.
 func (w *world) want(status int, g got) got {
 	w.Helper()
 	if g.StatusCode != status {
@@ -149,7 +151,7 @@ func (w *world) want(status int, g got) got {
 	return g
 }
 
-// wantError fails unless the call answered the envelope with this type and text.
+// wantError fails unless the answer is the error object with this type and text.
 func (w *world) wantError(status int, typeKey, message string, g got) {
 	w.Helper()
 	w.want(status, g)
@@ -168,7 +170,7 @@ func basic(password string) string {
 
 func (w *world) admin() string { return basic(w.DefaultPAT) }
 
-// bearer is a token of the default identity, fresh from the identity endpoint.
+// bearer is a new token of the default identity, from the identity endpoint.
 func (w *world) bearer() string {
 	w.Helper()
 	return "Bearer " + w.want(200, w.msi("&object_id="+w.defaultOID)).text("access_token")
@@ -180,7 +182,7 @@ func (w *world) msi(query string) got {
 		"X-IDENTITY-HEADER: "+w.header)
 }
 
-// tokenFor adds an identity and returns its bearer.
+// tokenFor adds an identity and returns its authorization header.
 func (w *world) tokenFor(id Identity) string {
 	w.Helper()
 	if err := w.PutIdentity(id); err != nil {

@@ -47,7 +47,7 @@ func TestFaultAnswers(t *testing.T) {
 	}
 }
 
-// TestDroppedAnswers: before the server acted and after, by FIN and by RST.
+// TestDroppedAnswers: before and after the server acts, by FIN and by RST.
 func TestDroppedAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -100,7 +100,7 @@ func TestDelaysAddUp(t *testing.T) {
 	}
 }
 
-// TestHolds: the second DELETE is held before the server acts, seen, and let go.
+// TestHolds: the second DELETE is held before the server acts, reported, and released.
 func TestHolds(t *testing.T) {
 	for _, when := range []string{HoldBefore, HoldAfter} {
 		t.Run(when, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// TestHeldCallOutlivesItsClient: the server acts late although the client gave up.
+// TestHeldCallOutlivesItsClient: the server acts late, although the client gave up.
 func TestHeldCallOutlivesItsClient(t *testing.T) {
 	w := newWorld(t)
 	id, err := w.AddHold(Hold{Method: "POST", Path: "/agents"})
@@ -176,7 +176,7 @@ func TestHoldErrors(t *testing.T) {
 		t.Error(err)
 	}
 	id, _ := w.AddHold(Hold{Path: "pools"})
-	if err := w.Release(id); err != nil { // before it caught anything: the call passes
+	if err := w.Release(id); err != nil { // before it held a call: the call passes
 		t.Fatal(err)
 	}
 	w.want(200, w.call("GET", pools, w.admin(), nil))
@@ -188,7 +188,8 @@ func TestHoldErrors(t *testing.T) {
 	}
 }
 
-// TestServe: the end of the context lets held calls and long polls go, and leaves no goroutine (TestMain looks).
+// TestServe: the end of the context releases held calls and long polls, and leaves no goroutine
+// (TestMain checks).
 func TestServe(t *testing.T) {
 	e, err := New(Options{KeyOf: keyHolder()})
 	if err != nil {
@@ -235,7 +236,7 @@ func TestServe(t *testing.T) {
 	if closed != 1 || broken != 1 {
 		t.Errorf("%d waits closed, %d calls broken off", closed, broken)
 	}
-	e.Close() // twice does no harm
+	e.Close() // a second Close has no effect
 }
 
 func TestServeFails(t *testing.T) {
@@ -253,7 +254,7 @@ func TestServeFails(t *testing.T) {
 	}
 }
 
-// TestTimeScale: at scale 100 a session lives 3 s by the same clock.
+// TestTimeScale: at scale 100 a session expires after 3 s of the same clock.
 func TestTimeScale(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.TimeScale = 100 })
 	w.start("a1")
@@ -267,7 +268,7 @@ func TestTimeScale(t *testing.T) {
 	}
 }
 
-// TestTimer: by the real clock sessions and polls end by themselves.
+// TestTimer: with the real clock, sessions and polls end without a call.
 func TestTimer(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Now, o.TimeScale = nil, 100 })
 	l := w.start("a1")
@@ -278,9 +279,9 @@ func TestTimer(t *testing.T) {
 	w.waitFor(EventSessionExpired)
 }
 
-// TestWaitingAsksForMore: who waits for a state, or for a job, may look at the calls,
-// and each call is looked at.
-func TestWaitingAsksForMore(t *testing.T) {
+// TestWaitReadsOtherState: a test that waits for a state or a job can also check the calls, and it
+// sees each call.
+func TestWaitReadsOtherState(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
 	go func() { _, _ = l.poll(t.Context(), 0) }()

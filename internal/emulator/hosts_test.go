@@ -10,7 +10,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// served is an emulator that Serve serves, at an address.
+// served is an emulator that runs Serve on an address.
 func served(t *testing.T, e *emulator.Emulator, address string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -25,9 +25,9 @@ func served(t *testing.T, e *emulator.Emulator, address string) string {
 	return "http://127.0.0.1:" + port
 }
 
-// A page in a browser cannot queue a job, which runs a script as the user: not
-// from another origin, and not by a name of its own that leads here.
-func TestPagesOfOthersAreTurnedAway(t *testing.T) {
+// A page in a browser cannot queue a job, which would run a script as the user: neither from
+// another origin, nor through a foreign host name that resolves to this address.
+func TestForeignOriginsAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		what, listen, host string
 		header             map[string]string
@@ -74,7 +74,7 @@ func TestPagesOfOthersAreTurnedAway(t *testing.T) {
 	}
 }
 
-// Reading is refused by a foreign name too: a page could read the token.
+// A foreign host name is refused for reads too: a page could read the token.
 func TestAForeignNameCannotRead(t *testing.T) {
 	e, err := emulator.New(emulator.Options{})
 	if err != nil {

@@ -74,7 +74,7 @@ func TestIdentityEndpointTokens(t *testing.T) {
 	if c := tok.claims; c.ObjectID != id.ObjectID || c.Tenant != w.Tenant || c.Audience != DevOpsResource || c.Issuer != "https://sts.windows.net/"+w.Tenant+"/" {
 		t.Errorf("the claims are %+v", c)
 	}
-	// The cache hands the token out until 5 minutes before its end.
+	// The cache returns the token until 5 minutes before it expires.
 	w.Advance(24*time.Hour - 5*time.Minute - time.Second)
 	if w.msi("&object_id="+id.ObjectID).raw != first {
 		t.Error("the cache let the token go early")
@@ -94,7 +94,7 @@ func TestIdentityEndpointTokens(t *testing.T) {
 	}
 }
 
-// TestAuthentication walks the rows of azure-devops-rest.md 5.
+// TestAuthentication checks the rows of azure-devops-rest.md 5.
 func TestAuthentication(t *testing.T) {
 	w := newWorld(t)
 	good := w.bearer()
@@ -192,7 +192,7 @@ func TestWrongTenantThrottled(t *testing.T) {
 	}
 }
 
-// TestClientAssertion spoils the assertion in every way the token endpoint looks at.
+// TestClientAssertion breaks each part of the assertion that the token endpoint checks.
 func TestClientAssertion(t *testing.T) {
 	w := newWorld(t)
 	l := w.register("a1")

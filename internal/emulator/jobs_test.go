@@ -106,7 +106,7 @@ func TestFinishByListener(t *testing.T) { // plan.version below 8, and DELETE
 	l.open2(t)
 }
 
-// open2 shows that a new session takes jobs again after a shutdown.
+// open2 checks that a new session gets jobs again after a shutdown.
 func (l *listener) open2(t *testing.T) {
 	t.Helper()
 	l.want(204, l.call("DELETE", pools+"/1/sessions/"+l.session+vp, l.bearer, nil))
@@ -149,7 +149,7 @@ func TestQueueAndCancel(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestJobToken: the plan routes take the job's own token and no other, and of its own plan alone.
+// TestJobToken: the plan routes accept only the token of a job, and only for its own plan.
 func TestJobToken(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// listener is an agent's side of the protocol, written from agent-protocol.md 7 with plain crypto.
+// listener is the agent's side of the protocol, written from agent-protocol.md 7 with plain crypto.
 type listener struct {
 	*world
 	key     *rsa.PrivateKey
@@ -64,7 +64,7 @@ func (w *world) register(name string) *listener {
 		client: g.text("authorization", "clientId"), authURL: g.text("authorization", "authorizationUrl")}
 }
 
-// assertion is the client assertion of agent-protocol.md 7.1; change may spoil it.
+// assertion is the client assertion of agent-protocol.md 7.1. change can make it invalid.
 func (l *listener) assertion(change func(obj)) string {
 	now := l.Now().Unix()
 	claims := obj{"sub": l.client, "jti": newGUID(), "iss": l.client, "aud": l.authURL, "nbf": now, "exp": now + 300}
@@ -112,7 +112,7 @@ func (l *listener) open() {
 	}
 }
 
-// start is register, sign in, open a session.
+// start registers an agent, signs in and opens a session.
 func (w *world) start(name string) *listener {
 	w.Helper()
 	l := w.register(name)
@@ -149,7 +149,7 @@ func (l *listener) body(g got) got {
 	return out
 }
 
-// next polls for a message that must come, decrypts and deletes it.
+// next polls for a message that must come, decrypts it and deletes it.
 func (l *listener) next(kind string) (int, got) {
 	l.Helper()
 	g, err := l.poll(l.ctx(), 0)
@@ -175,7 +175,7 @@ func (l *listener) tryRenew(request int) got {
 		l.bearer, obj{"requestId": request})
 }
 
-// work is one job as a worker sees it.
+// work is one job, as a worker sees it.
 type work struct {
 	*listener
 	message              got
@@ -207,7 +207,7 @@ func (w *work) complete(result string, shuttingDown bool) got {
 		"name": "JobCompleted", "jobId": w.jobID, "requestId": w.request, "result": result, "agentShuttingDown": shuttingDown})
 }
 
-// TestListenerRoundTrip is an agent's whole life: registered, one job served, removed.
+// TestListenerRoundTrip: an agent registers, runs one job and is removed.
 func TestListenerRoundTrip(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
@@ -233,7 +233,7 @@ func TestListenerRoundTrip(t *testing.T) {
 		t.Errorf("live log is %q", s)
 	}
 	w.want(204, job.complete("succeeded", true))
-	w.want(204, job.complete("succeeded", true)) // a repeated event does no harm
+	w.want(204, job.complete("succeeded", true)) // a repeated event has no effect
 	if j, _ = w.Job(j.RequestID); j.State != JobCompleted || j.Result != "succeeded" || j.Agent != "a1" {
 		t.Errorf("at the end the job is %+v", j)
 	}
@@ -252,7 +252,7 @@ func TestListenerRoundTrip(t *testing.T) {
 		EventSessionDeleted, EventAgentRemoved)
 }
 
-// report sends what a worker sends while it runs: records, feed, log.
+// report sends what a worker sends during a job: records, feed, log.
 func (w *work) report(t *testing.T) {
 	t.Helper()
 	tl := w.base + "/timelines/" + w.timeline
@@ -278,7 +278,7 @@ func (w *work) report(t *testing.T) {
 	}
 }
 
-// checkJournal compares the types of events, but for tokens and pools.
+// checkJournal compares the types of events, without those of tokens and pools.
 func (w *world) checkJournal(want ...string) {
 	w.Helper()
 	events, err := w.Events(w.ctx(), 0)
@@ -299,7 +299,8 @@ func (w *world) checkJournal(want ...string) {
 	}
 }
 
-// TestPollWaits: a poll ends with the message that comes while it waits, and redelivers until the message is deleted.
+// TestPollWaits: a poll returns a message that arrives during the poll. The message is delivered
+// again until it is deleted.
 func TestPollWaits(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
@@ -322,9 +323,10 @@ func TestPollWaits(t *testing.T) {
 	}
 	l.body(again)
 	l.ack(id)
-	l.ack(id) // twice does no harm
+	l.ack(id) // a second deletion has no effect
 
-	// With lastMessageId a message not yet deleted does not come again, and an idle poll ends empty.
+	// With lastMessageId an undeleted message is not delivered again, and an idle poll returns
+	// nothing.
 	if err := w.CancelJob(1); err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +334,7 @@ func TestPollWaits(t *testing.T) {
 	if b := l.body(second); err != nil || second.text("messageType") != msgCancel || b.text("jobId") == "" || b.text("timeout") != "00:05:00" {
 		t.Errorf("the cancellation is %s, %v", b.raw, err)
 	}
-	id = second.num("messageId") // and is not deleted
+	id = second.num("messageId") // not deleted
 	go func() {
 		g, _ := l.poll(w.ctx(), id)
 		hold <- g
@@ -346,7 +348,7 @@ func TestPollWaits(t *testing.T) {
 	}
 }
 
-// TestPollOfRemovedAgent: DELETE of an agent ends its poll.
+// TestPollOfRemovedAgent: the DELETE of an agent ends its poll.
 func TestPollOfRemovedAgent(t *testing.T) {
 	for assumed, status := range map[bool]int{false: 404, true: 401} {
 		w := newWorld(t, func(o *Options) { o.Assumptions.RemovedAgentUnauthorized = assumed })
@@ -403,7 +405,7 @@ func TestSessions(t *testing.T) {
 	w.wantError(404, "TaskAgentSessionExpiredException", "", l.call("DELETE", pools+"/1/sessions/"+l.session+vp, l.bearer, nil))
 }
 
-// TestAbandoned: a lock nobody renews lapses, and the agent is free again.
+// TestAbandoned: a lock that is not renewed expires, and the agent is free again.
 func TestAbandoned(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
@@ -414,7 +416,7 @@ func TestAbandoned(t *testing.T) {
 	}
 	job := l.takeJob()
 	w.want(200, l.tryRenew(job.request))
-	for range 2 { // renewing pushes the end away; the session nobody polls ends meanwhile, which does not matter to the job
+	for range 2 { // a renewal extends the lock; the session that is not polled ends meanwhile, which does not affect the job
 		w.Advance(sessionLife - time.Second)
 		w.want(200, l.tryRenew(job.request))
 	}

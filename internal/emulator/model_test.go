@@ -11,22 +11,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// crowd is a pool under random use; its listeners are kept in step with what the server answered.
-type crowd struct {
+// randomUse is a pool that gets random calls. Its listeners follow the answers of the server.
+type randomUse struct {
 	*world
 	rt    *rapid.T
 	alive []*listener
 	count int
 }
 
-func (c *crowd) pick() *listener {
+func (c *randomUse) pick() *listener {
 	if len(c.alive) == 0 {
 		c.rt.Skip("no agent")
 	}
 	return c.alive[rapid.IntRange(0, len(c.alive)-1).Draw(c.rt, "agent")]
 }
 
-func (c *crowd) send(method, path, auth string, body any) got {
+func (c *randomUse) send(method, path, auth string, body any) got {
 	g, err := c.try(c.ctx(), method, path, auth, body)
 	if err != nil {
 		c.rt.Fatalf("%s %s: %v", method, path, err)
@@ -37,7 +37,7 @@ func (c *crowd) send(method, path, auth string, body any) got {
 	return g
 }
 
-func (c *crowd) register(*rapid.T) {
+func (c *randomUse) register(*rapid.T) {
 	c.count++
 	name := fmt.Sprint("a", c.count)
 	g := c.send("POST", agents+v71, c.admin(), agentBody(name))
@@ -46,7 +46,7 @@ func (c *crowd) register(*rapid.T) {
 	c.alive = append(c.alive, l)
 }
 
-func (c *crowd) openSession(*rapid.T) {
+func (c *randomUse) openSession(*rapid.T) {
 	l := c.pick()
 	g := l.tryOpen()
 	online := l.session != "" && c.sessions[l.session] != nil
@@ -57,17 +57,17 @@ func (c *crowd) openSession(*rapid.T) {
 	}
 }
 
-func (c *crowd) closeSession(*rapid.T) {
+func (c *randomUse) closeSession(*rapid.T) {
 	l := c.pick()
 	c.send("DELETE", pools+"/1/sessions/"+l.session+vp, l.bearer, nil)
 }
 
-func (c *crowd) enable(*rapid.T) {
+func (c *randomUse) enable(*rapid.T) {
 	l := c.pick()
 	c.send("PATCH", fmt.Sprint(agents, "/", l.id, v71), c.admin(), obj{"id": l.id, "enabled": rapid.Bool().Draw(c.rt, "enabled")})
 }
 
-func (c *crowd) remove(*rapid.T) {
+func (c *randomUse) remove(*rapid.T) {
 	l := c.pick()
 	busy := c.State().Pool("Default").Agent(l.name).AssignedRequest != 0
 	g := c.send("DELETE", fmt.Sprint(agents, "/", l.id, v71), c.admin(), nil)
@@ -83,47 +83,47 @@ func (c *crowd) remove(*rapid.T) {
 	}
 }
 
-func (c *crowd) queue(*rapid.T) { must(c.QueueJob(JobSpec{Force: true})) }
+func (c *randomUse) queue(*rapid.T) { must(c.QueueJob(JobSpec{Force: true})) }
 
-func (c *crowd) cancel(*rapid.T) {
+func (c *randomUse) cancel(*rapid.T) {
 	if n := len(c.State().Jobs); n > 0 {
 		_ = c.CancelJob(int64(rapid.IntRange(1, n).Draw(c.rt, "job")))
 	}
 }
 
-func (c *crowd) acknowledge(*rapid.T) {
+func (c *randomUse) acknowledge(*rapid.T) {
 	l := c.pick()
 	if inbox := c.pool(1).agent(l.id).inbox; len(inbox) > 0 {
 		c.send("DELETE", fmt.Sprintf("%s/1/messages/%d%s&sessionId=%s", pools, inbox[0].id, vp, l.session), l.bearer, nil)
 	}
 }
 
-func (c *crowd) renewLock(*rapid.T) {
+func (c *randomUse) renewLock(*rapid.T) {
 	if l := c.pick(); c.request(l) != 0 {
 		c.send("PATCH", fmt.Sprint(pools, "/1/jobrequests/", c.request(l), vp), l.bearer, obj{"requestId": c.request(l)})
 	}
 }
 
-func (c *crowd) finishJob(*rapid.T) {
+func (c *randomUse) finishJob(*rapid.T) {
 	if l := c.pick(); c.request(l) != 0 {
 		c.send("DELETE", fmt.Sprint(pools, "/1/jobrequests/", c.request(l), vp, "&result=succeeded&agentShuttingDown=",
 			rapid.Bool().Draw(c.rt, "once")), l.bearer, nil)
 	}
 }
 
-func (c *crowd) request(l *listener) int64 {
+func (c *randomUse) request(l *listener) int64 {
 	return c.State().Pool("Default").Agent(l.name).AssignedRequest
 }
 
-func (c *crowd) later(*rapid.T) {
+func (c *randomUse) later(*rapid.T) {
 	c.Advance(time.Duration(rapid.IntRange(1, 400).Draw(c.rt, "seconds")) * time.Second)
 	for _, l := range c.alive {
 		l.bearer = "Bearer " + must(c.agentToken(c.pool(1).agent(l.id)))
 	}
 }
 
-// check is what must hold at every moment.
-func (c *crowd) check(rt *rapid.T) {
+// check verifies the invariants.
+func (c *randomUse) check(rt *rapid.T) {
 	s := c.State()
 	agents, free := s.Pool("Default").Agents, ""
 	holder := map[int64]int{}
@@ -151,14 +151,15 @@ func (c *crowd) check(rt *rapid.T) {
 	}
 }
 
-// TestAnyOrder uses a pool in random orders: jobs and agents always agree, and no free agent leaves a job waiting.
+// TestAnyOrder uses a pool in random orders: jobs and agents always agree, and no job waits while
+// an agent is free.
 func TestAnyOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		e := must(New(Options{KeyOf: keyHolder(), Now: testClock}))
 		srv := httptest.NewServer(e)
 		defer srv.Close()
 		defer e.Close()
-		c := &crowd{world: &world{t, e, srv.URL, srv.Client()}, rt: rt}
+		c := &randomUse{world: &world{t, e, srv.URL, srv.Client()}, rt: rt}
 		rt.Repeat(map[string]func(*rapid.T){
 			"": c.check, "register": c.register, "open": c.openSession, "close": c.closeSession, "enable": c.enable, "remove": c.remove,
 			"queue": c.queue, "cancel": c.cancel, "acknowledge": c.acknowledge, "renew": c.renewLock, "finish": c.finishJob, "later": c.later,
@@ -166,7 +167,7 @@ func TestAnyOrder(t *testing.T) {
 	})
 }
 
-// TestManyAtOnce: agents in parallel serve all jobs, each once. It is for the race detector.
+// TestManyAtOnce: concurrent agents run all jobs, each once. It is for the race detector.
 func TestManyAtOnce(t *testing.T) {
 	const crew, jobs = 6, 30
 	w := newWorld(t, func(o *Options) { o.Now = nil })

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// TestDownload: whoever downloads a package is told how much there is, of the whole and of what is left of it; only
-// then can he tell how far he has come. It is longer than what net/http counts by itself.
+// TestDownload: the answer has the size of the whole package, and of the rest of a resumed
+// download, so that a client can show its progress. The package is larger than what net/http
+// measures by itself.
 func TestDownload(t *testing.T) {
 	w := newWorld(t)
 	archive := strings.Repeat("0123456789", 1000)
@@ -29,7 +30,7 @@ func TestDownload(t *testing.T) {
 	} {
 		g := w.want(tt.status, w.call(tt.method, address, "", nil, "Range: "+tt.asked))
 		if tt.status == 416 {
-			tt.body = g.raw // the text is net/http's
+			tt.body = g.raw // this text comes from net/http
 		}
 		length := len(tt.body)
 		if tt.method == "HEAD" {

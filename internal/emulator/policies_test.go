@@ -16,7 +16,7 @@ func TestAnOrganisationWithoutEntra(t *testing.T) {
 	if g.Header.Get("X-VSS-ResourceTenant") != zeroGUID || !strings.Contains(g.Header.Get("WWW-Authenticate"), zeroGUID) {
 		t.Errorf("it names %v", g.Header)
 	}
-	w.want(200, w.call("GET", whoami, w.admin(), nil)) // a PAT is of no tenant
+	w.want(200, w.call("GET", whoami, w.admin(), nil)) // a PAT has no tenant
 }
 
 func TestWhatIsPublic(t *testing.T) {

@@ -26,7 +26,7 @@ func TestPoolList(t *testing.T) {
 		{"?actionFilter=2", reader, "linux pool"},
 		{"?actionFilter=16", reader, "linux pool"},
 		{"?poolIds=1,3", w.admin(), "Default,Secret"},
-		{"?poolID=3", w.admin(), "Default,linux pool,Secret"}, // KEDA's check of a pool id checks nothing
+		{"?poolID=3", w.admin(), "Default,linux pool,Secret"}, // with this parameter, KEDA's check of a pool id has no effect
 	} {
 		g := w.want(200, w.call("GET", pools+c.query, c.auth, nil))
 		var names []string
@@ -139,7 +139,7 @@ func TestAgentLife(t *testing.T) {
 	w := newWorld(t)
 	admin := w.admin()
 	l := w.register("Agent-1")
-	self := fmt.Sprint("!/EMULATED/_APIs/DistributedTask/Pools/1/AGENTS/", l.id) // paths do not differ by case
+	self := fmt.Sprint("!/EMULATED/_APIs/DistributedTask/Pools/1/AGENTS/", l.id) // paths are case-insensitive
 	created := w.want(200, w.call("GET", self, admin, nil))
 	for _, absent := range []string{"authorization", "systemCapabilities", "userCapabilities", "assignedRequest", "lastCompletedRequest", "properties"} {
 		if created.at(absent) != nil {
@@ -165,7 +165,7 @@ func TestAgentLife(t *testing.T) {
 	w.waitFor(EventAgentDisabled)
 	w.want(200, w.call("PUT", self+"/usercapabilities"+vp, admin, obj{"a": "b"}))
 
-	body := agentBody("Agent-1") // PUT: id and client stay, enabled false persists, user capabilities go
+	body := agentBody("Agent-1") // PUT: id and client stay, enabled stays false, user capabilities are removed
 	delete(body, "userCapabilities")
 	g = w.want(200, w.call("PUT", self+v71, admin, body))
 	if g.num("id") != l.id || g.text("authorization", "clientId") != l.client || g.at("enabled") != false || g.text("properties", "ServerUrl", "$value") != w.url+"/emulated/" {
@@ -178,7 +178,7 @@ func TestAgentLife(t *testing.T) {
 	w.want(404, w.call("DELETE", self+v71, admin, nil))
 }
 
-// TestReplaceRotatesKey: after a PUT with another key the old listener cannot sign in again.
+// TestReplaceRotatesKey: after a PUT with another key, the old listener cannot sign in again.
 func TestReplaceRotatesKey(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
@@ -189,13 +189,13 @@ func TestReplaceRotatesKey(t *testing.T) {
 	successor := *l
 	successor.key = keyHolder().key
 	successor.signIn()
-	w.want(409, successor.tryOpen()) // the old session goes on
+	w.want(409, successor.tryOpen()) // the old session still exists
 	w.Advance(sessionLife)
 	successor.signIn()
 	successor.open()
 }
 
-// TestAssumptions flips the switches that change an agent's life.
+// TestAssumptions reverses the assumptions about an agent's lifetime.
 func TestAssumptions(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Assumptions = Assumptions{ReplaceKeepsUserCapabilities: true, ReplaceEnables: true, ReplaceEndsSession: true, GetShowsAuthorization: true,
@@ -254,7 +254,7 @@ func TestDisabledAgentGetsNoJob(t *testing.T) {
 	if j, _ = w.Job(1); j.State != JobAssigned {
 		t.Errorf("with an enabled agent the job is %+v", j)
 	}
-	patch(false) // too late: what was assigned is delivered
+	patch(false) // too late: an assigned job is delivered
 	g := w.want(200, w.call("GET", fmt.Sprint(agents, "/", l.id, "?includeAssignedRequest=true"), w.admin(), nil))
 	if g.num("assignedRequest", "requestId") != 1 || g.text("assignedRequest", "receiveTime") != "" {
 		t.Errorf("the agent is %s", g.raw)

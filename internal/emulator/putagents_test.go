@@ -40,7 +40,7 @@ func TestPutAgents(t *testing.T) {
 	if j, _ := w.Job(busy.AssignedRequest); !j.AssignTime.Equal(now.Add(-time.Hour)) || j.State != JobRunning {
 		t.Errorf("its job is %+v", j)
 	}
-	w.Advance(48 * time.Hour) // neither the session nor the lock lapses
+	w.Advance(48 * time.Hour) // neither the session nor the lock expires
 	if s := w.State().Pools[0]; s.Agent("busy").Status != "online" || s.Agent("cut").AssignedRequest != cut.AssignedRequest {
 		t.Errorf("two days later they are %+v", s.Agents)
 	}

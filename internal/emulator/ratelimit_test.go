@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestRateLimit: nothing is said far below the limit, headers come near it, delays over it and refusals far over it;
-// and all of it goes as the window slides.
+// TestRateLimit: no headers far below the limit, headers near it, delays above it and refusals far
+// above it. All of them end as the window moves on.
 func TestRateLimit(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.TimeScale = 1000; o.RateLimit = RateLimit{Budget: 10} })
 	auth := w.admin()

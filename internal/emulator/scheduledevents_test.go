@@ -10,8 +10,8 @@ import (
 
 const eventsPath = "!/metadata/scheduledevents?api-version=2020-07-01"
 
-// TestScheduledEvents: announced, started when its time has come or when it is approved, and gone; the incarnation
-// counts each change.
+// TestScheduledEvents: an event is announced, starts at its time or when it is approved, and
+// disappears. The incarnation increases with each change.
 func TestScheduledEvents(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Machine = "agents_0" })
 	look := func() got { return w.want(200, w.call("GET", eventsPath, "", nil, "Metadata: true")) }
@@ -58,7 +58,8 @@ func TestScheduledEvents(t *testing.T) {
 	}
 }
 
-// TestMetadataRefusals: the header and the version are wanted, and nothing that was forwarded.
+// TestMetadataRefusals: the header and the version are required, and forwarded requests are
+// refused.
 func TestMetadataRefusals(t *testing.T) {
 	w := newWorld(t)
 	const machine = "!/metadata/instance/compute?api-version=2021-02-01"

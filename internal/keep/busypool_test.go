@@ -15,7 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/keep"
 )
 
-// busyPool is a pool of 400 agents with all kinds of trouble.
+// busyPool is a pool of 400 agents with all kinds of problems.
 func busyPool() (specs []emulator.AgentSpec) {
 	for i := range 172 {
 		specs = append(specs, ours(fmt.Sprintf("busy-%03d", i), online, withJob))
@@ -32,8 +32,8 @@ func busyPool() (specs []emulator.AgentSpec) {
 	return specs
 }
 
-// TestABusyPool: of 400 agents the page shows trouble first, counts it, finds the others, and
-// leads to Azure DevOps.
+// TestABusyPool: with 400 agents the page shows the problems first, counts them, finds the other
+// agents, and links to Azure DevOps.
 func TestABusyPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -73,8 +73,8 @@ func TestABusyPool(t *testing.T) {
 		}
 		for _, link := range []string{
 			`<a href="http://emulator/emulated/_settings/agentpools\?view=jobs&amp;poolId=1&amp;agentId=\d+">ghost-000</a>`,
-			`<a href="http://emulator/emulated/[^"]*/_build/results\?buildId=\d+">emulated `, // of a job
-			`<a href="http://emulator/emulated/[^"]*/_build/results\?buildId=\d+">long</a>`,  // of a busy agent's job
+			`<a href="http://emulator/emulated/[^"]*/_build/results\?buildId=\d+">emulated `, // a job
+			`<a href="http://emulator/emulated/[^"]*/_build/results\?buildId=\d+">long</a>`,  // a busy agent's job
 		} {
 			if !regexp.MustCompile(link).MatchString(page) {
 				t.Errorf("the page lacks the link %s", link)
@@ -83,7 +83,7 @@ func TestABusyPool(t *testing.T) {
 	})
 }
 
-// TestFilter: what the filter says of 400 agents, and that nobody's words become markup.
+// TestFilter: the results of the filter for 400 agents, and no text becomes markup.
 func TestFilter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -94,7 +94,7 @@ func TestFilter(t *testing.T) {
 		later(time.Second)
 		for query, want := range map[string]struct {
 			first string
-			rows  int // without the last, which counts
+			rows  int // without the last row, which shows the count
 		}{
 			"state=idle":                        {"idle-000", 154},
 			"state=ghost":                       {"ghost-000", 38},
@@ -117,8 +117,8 @@ func TestFilter(t *testing.T) {
 	})
 }
 
-// TestFilterOfALongQueue: the filter sees all jobs that wait, and what it leaves out is counted by
-// what matches. The state of agents says nothing about jobs.
+// TestFilterOfALongQueue: the filter searches all waiting jobs, and the page counts the matches
+// that it does not show. The state filter of agents does not apply to jobs.
 func TestFilterOfALongQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -152,7 +152,8 @@ func TestFilterOfALongQueue(t *testing.T) {
 	})
 }
 
-// TestAFilterOfAgentsHidesNoJob: a pool without jobs does not say that a filter hides them.
+// TestAFilterOfAgentsHidesNoJob: for a pool without jobs, the page does not say that a filter hides
+// them.
 func TestAFilterOfAgentsHidesNoJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -166,7 +167,7 @@ func TestAFilterOfAgentsHidesNoJob(t *testing.T) {
 	})
 }
 
-// TestTilesKeepTheQuery: a tile changes the state and leaves the words as they are.
+// TestTilesKeepTheQuery: a tile changes the state and keeps the query.
 func TestTilesKeepTheQuery(t *testing.T) {
 	w := newWorld(t)
 	k, _ := w.keeper()
@@ -181,7 +182,7 @@ func TestTilesKeepTheQuery(t *testing.T) {
 	}
 }
 
-// TestLongQueries: a query is cut where the browser would not have cut it.
+// TestLongQueries: a query is cut at the same place as in the browser.
 func TestLongQueries(t *testing.T) {
 	w := newWorld(t)
 	k, _ := w.keeper()

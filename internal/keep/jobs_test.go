@@ -10,11 +10,11 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 )
 
-// life is a job as the server knows it: minutes after noon, 0 for never.
-type life struct {
+// jobTimes is a job as the server knows it: minutes after noon, 0 for never.
+type jobTimes struct {
 	queued, received, finished int
 	result                     string
-	gone                       int // when the server forgets it, if it has finished
+	gone                       int // when the server forgets the finished job
 }
 
 func minute(m int) azdo.Time {
@@ -25,7 +25,7 @@ func minute(m int) azdo.Time {
 }
 
 // shownAt is the list of job requests at a minute.
-func shownAt(lives []life, now int) []azdo.JobRequest {
+func shownAt(jobs []jobTimes, now int) []azdo.JobRequest {
 	by := func(m int) azdo.Time {
 		if m > now {
 			return azdo.Time{}
@@ -33,7 +33,7 @@ func shownAt(lives []life, now int) []azdo.JobRequest {
 		return minute(m)
 	}
 	var list []azdo.JobRequest
-	for i, l := range lives {
+	for i, l := range jobs {
 		if l.queued > now || (l.gone > 0 && l.gone <= now) {
 			continue
 		}
@@ -46,8 +46,8 @@ func shownAt(lives []life, now int) []azdo.JobRequest {
 	return list
 }
 
-func drawLife(t *rapid.T) life {
-	l := life{queued: rapid.IntRange(1, 40).Draw(t, "queued")}
+func drawJobTimes(t *rapid.T) jobTimes {
+	l := jobTimes{queued: rapid.IntRange(1, 40).Draw(t, "queued")}
 	if rapid.Bool().Draw(t, "starts") {
 		l.received = l.queued + rapid.IntRange(0, 10).Draw(t, "waits")
 	}
@@ -61,22 +61,21 @@ func drawLife(t *rapid.T) life {
 	return l
 }
 
-// TestEachJobIsCountedOnce: whatever jobs do and whenever somebody looks, what
-// happened after the first look and could be seen is told exactly once, with the
-// wait that the server's times say.
+// TestEachJobIsCountedOnce: for any jobs and any refresh times, every visible event after the first
+// refresh is reported exactly once, with the wait that follows from the server's times.
 func TestEachJobIsCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		lives := rapid.SliceOfN(rapid.Custom(drawLife), 0, 8).Draw(t, "lives")
-		looks := rapid.SliceOfNDistinct(rapid.IntRange(1, 60), 1, 12, rapid.ID).Draw(t, "looks")
-		slices.Sort(looks)
+		jobs := rapid.SliceOfN(rapid.Custom(drawJobTimes), 0, 8).Draw(t, "jobs")
+		refreshes := rapid.SliceOfNDistinct(rapid.IntRange(1, 60), 1, 12, rapid.ID).Draw(t, "refreshes")
+		slices.Sort(refreshes)
 		var l jobTracker
 		var waits []time.Duration
 		var ends []string
-		for _, at := range looks {
-			n := l.update(shownAt(lives, at))
+		for _, at := range refreshes {
+			n := l.update(shownAt(jobs, at))
 			waits, ends = append(waits, n.waits...), append(ends, n.results...)
 		}
-		wantWaits, wantEnds := expected(lives, looks)
+		wantWaits, wantEnds := expected(jobs, refreshes)
 		slices.Sort(waits)
 		slices.Sort(ends)
 		if !slices.Equal(waits, wantWaits) || !slices.Equal(ends, wantEnds) {
@@ -85,15 +84,15 @@ func TestEachJobIsCountedOnce(t *testing.T) {
 	})
 }
 
-// expected says what looks can tell of these lives, one by one.
-func expected(lives []life, looks []int) (waits []time.Duration, ends []string) {
-	first := looks[0]
-	// A job that began and ended between two looks is told from an old one by whether
-	// it is newer than anything that was shown before.
+// expected computes, job by job, what the refreshes can report.
+func expected(jobs []jobTimes, refreshes []int) (waits []time.Duration, ends []string) {
+	first := refreshes[0]
+	// A job that started and ended between two refreshes differs from an old one only by being newer
+	// than everything that was visible before.
 	newest := func(before int) int {
 		most := 0
-		for _, l := range lives {
-			for _, at := range looks {
+		for _, l := range jobs {
+			for _, at := range refreshes {
 				if at >= before || l.queued > at || (l.gone > 0 && l.gone <= at) {
 					continue
 				}
@@ -106,8 +105,8 @@ func expected(lives []life, looks []int) (waits []time.Duration, ends []string) 
 		}
 		return most
 	}
-	for _, l := range lives {
-		shown := slices.DeleteFunc(slices.Clone(looks), func(at int) bool { return l.queued > at || (l.gone > 0 && l.gone <= at) })
+	for _, l := range jobs {
+		shown := slices.DeleteFunc(slices.Clone(refreshes), func(at int) bool { return l.queued > at || (l.gone > 0 && l.gone <= at) })
 		if len(shown) == 0 {
 			continue
 		}
@@ -119,7 +118,7 @@ func expected(lives []life, looks []int) (waits []time.Duration, ends []string) 
 		switch i := slices.IndexFunc(shown, func(at int) bool { return l.finished > 0 && l.finished <= at }); {
 		case i >= 0 && shown[i] > first && (shown[0] < shown[i] || l.finished > newest(shown[i])):
 			ends = append(ends, resultOf(azdo.JobRequest{Result: l.result}))
-		case i < 0 && last < looks[len(looks)-1]: // it was gone before it was seen to end
+		case i < 0 && last < refreshes[len(refreshes)-1]: // it disappeared before its end was visible
 			ends = append(ends, Unseen)
 		}
 	}
@@ -128,12 +127,12 @@ func expected(lives []life, looks []int) (waits []time.Duration, ends []string) 
 	return waits, ends
 }
 
-// TestOneRoad is the property in words: seen queued, seen running, seen finished.
-func TestOneRoad(t *testing.T) {
+// TestOneJob is one example of that property: seen queued, seen running, seen finished.
+func TestOneJob(t *testing.T) {
 	var l jobTracker
-	lives := []life{{queued: 2, received: 5, finished: 9, result: "failed"}, {queued: 1, received: 1, finished: 1, result: "succeeded"}}
+	jobs := []jobTimes{{queued: 2, received: 5, finished: 9, result: "failed"}, {queued: 1, received: 1, finished: 1, result: "succeeded"}}
 	for _, tt := range []struct{ at, waits, ends int }{{1, 0, 0}, {3, 0, 0}, {6, 1, 0}, {7, 0, 0}, {10, 0, 1}, {20, 0, 0}} {
-		n := l.update(shownAt(lives, tt.at))
+		n := l.update(shownAt(jobs, tt.at))
 		if len(n.waits) != tt.waits || len(n.results) != tt.ends {
 			t.Errorf("at %d it tells %+v", tt.at, n)
 		}
@@ -159,14 +158,14 @@ func TestHistory(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("it remembers %+v", got)
 	}
-	// Six hours later the place is taken by another minute, and nothing is left.
+	// Six hours later another minute uses the same slot, and the old values are gone.
 	h.add(Snapshot{At: noon.Add(maxSlots * slotLength)}, jobChanges{})
 	if got := h.last(1, noon.Add(maxSlots*slotLength))[0]; got.Started != 0 || got.Oldest != 0 {
 		t.Errorf("it remembers %+v of six hours ago", got)
 	}
 }
 
-// A server whose clock has never been set is no reason to fall.
+// A server clock that was never set must not cause a panic.
 func TestHistoryBefore1970(t *testing.T) {
 	var h history
 	h.add(Snapshot{At: time.Unix(0, 0), Oldest: time.Minute}, jobChanges{})

@@ -18,13 +18,13 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 )
 
-// later lets a bubble's time pass, and everything that is due in it happen.
+// later advances the fake clock of the synctest bubble, and lets everything that is due happen.
 func later(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// scene is a pool with everything in it; what should stay says stay.
+// scene is a pool with all kinds of agents. The names of those that must stay begin with "stay".
 func scene() []emulator.AgentSpec {
 	placeholder := func(s *emulator.AgentSpec) { s.UserCapabilities["azptend.kind"] = "placeholder" }
 	theirs := func(s *emulator.AgentSpec) { s.UserCapabilities = nil }
@@ -45,7 +45,7 @@ var staying = []string{
 	"stay-their-placeholder", "stay-theirs", "stay-undated", "stay-young",
 }
 
-func TestPrunesToWhatShouldStay(t *testing.T) {
+func TestRemovesOnlyGhosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(scene()...)
@@ -86,8 +86,8 @@ func TestOnlyShows(t *testing.T) {
 	})
 }
 
-// TestTwoKeepers: each ghost is removed once, one placeholder is made, and neither
-// keeper finds anything wrong.
+// TestTwoKeepers: each ghost is removed once, one placeholder is created, and neither keeper
+// reports an error.
 func TestTwoKeepers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -132,10 +132,10 @@ func events(w *world) []emulator.Event {
 	return found
 }
 
-// TestAnHourAway: Azure DevOps does not answer for an hour. The keeper stays, asks
-// seldom, is alive to its probes, shows what it last saw, and goes on within two
-// minutes of the end.
-func TestAnHourAway(t *testing.T) {
+// TestOutageOfAnHour: Azure DevOps does not answer for an hour. The keeper keeps running, retries
+// rarely, passes its probes, shows the last known state, and recovers within two minutes after the
+// outage.
+func TestOutageOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(ours("stay", online))
@@ -166,8 +166,8 @@ func TestAnHourAway(t *testing.T) {
 	})
 }
 
-// TestAwayFromTheStart: a keeper that starts during an outage waits for its end.
-func TestAwayFromTheStart(t *testing.T) {
+// TestOutageAtTheStart: a keeper that starts during an outage waits until it is over.
+func TestOutageAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put(ours("ghost"))
@@ -189,9 +189,9 @@ func TestAwayFromTheStart(t *testing.T) {
 	})
 }
 
-// TestCallsOfAnHour: two requests a look and a look each half minute, of 3 agents
-// and of 300; and fewer where the list is slow to make. The most is what chance can
-// make of it, when each pause is a tenth shorter, and three requests at the start.
+// TestCallsOfAnHour: two requests per refresh, and a refresh every 30 s, for 3 agents and for 300;
+// fewer if the list is slow. The maximum allows for jitter that makes every pause 10 % shorter, and
+// for three requests at the start.
 func TestCallsOfAnHour(t *testing.T) {
 	for _, tt := range []struct {
 		agents int
@@ -219,8 +219,8 @@ func TestCallsOfAnHour(t *testing.T) {
 	}
 }
 
-// TestEndsAtOnce: in a pause, and in the middle of a request that nobody answers.
-func TestEndsAtOnce(t *testing.T) {
+// TestStopsImmediately: the keeper stops immediately, in a pause and during a request without an answer.
+func TestStopsImmediately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		for _, silent := range []bool{false, true} {
@@ -236,7 +236,7 @@ func TestEndsAtOnce(t *testing.T) {
 	})
 }
 
-func TestMistakesEndIt(t *testing.T) {
+func TestErrorsThatEndTheKeeper(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*world, *keep.Options)
 		is     func(error) bool
@@ -263,9 +263,9 @@ func TestMistakesEndIt(t *testing.T) {
 	}
 }
 
-// TestHoldsThePlace: made, made again when it was deleted, completed when somebody
-// took a capability off; and a name that an agent holds is asked about once.
-func TestHoldsThePlace(t *testing.T) {
+// TestMaintainsThePlaceholder: the placeholder is created, created again after it was deleted, and completed
+// after someone removed a capability. If another agent has the name, the keeper checks only once.
+func TestMaintainsThePlaceholder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		wants := func(o *keep.Options) {
@@ -296,7 +296,7 @@ func TestHoldsThePlace(t *testing.T) {
 		if err != nil || whole.UserCapabilities["docker"] != "true" || whole.ID != again.ID {
 			t.Errorf("what was taken off it is not put back: %v %v", whole.UserCapabilities, err)
 		}
-		// Somebody's agent takes the name.
+		// An agent of someone else takes the name.
 		w.put(ours("place", online))
 		later(time.Minute)
 		asked := w.calls.Load()
@@ -308,7 +308,7 @@ func TestHoldsThePlace(t *testing.T) {
 	})
 }
 
-// TestCountsJobs follows one job from its queueing on, as metrics show it.
+// TestCountsJobs follows one job through the metrics, from its queueing on.
 func TestCountsJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -338,8 +338,8 @@ func TestCountsJobs(t *testing.T) {
 	})
 }
 
-// TestRefusals: what the server does not remove is asked about now and then, and
-// not at each look; the others go, and it goes when the server lets it.
+// TestRefusals: if the server refuses to remove an agent, the keeper retries from time to time, not
+// at each refresh. It removes the others, and this one once the server allows it.
 func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

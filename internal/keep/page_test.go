@@ -25,8 +25,8 @@ import (
 
 const evil = `</td><script>alert("1")</script>&"'`
 
-// TestThePage: what the pool holds is in the page without JavaScript; nobody's
-// name becomes markup; tables have captions and headings, and each id is there once.
+// TestThePage: the page shows the pool's content without JavaScript. No name becomes markup, tables
+// have captions and headings, and each id is unique.
 func TestThePage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -63,8 +63,8 @@ func TestThePage(t *testing.T) {
 
 type address struct{ tag, value string }
 
-// addresses are the attributes of a page that hold an absolute address. Only links to the
-// organisation may.
+// addresses are the attributes of a page that hold an absolute URL. Only links to the organisation
+// may have one.
 func addresses(t *testing.T, body string) (all []address) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
@@ -81,8 +81,7 @@ func addresses(t *testing.T, body string) (all []address) {
 	return all
 }
 
-// readPage returns a page's text and how many there are of each tag. Each id must
-// be there once.
+// readPage returns a page's text and the number of each tag. Each id must be unique.
 func readPage(t *testing.T, body string) (text string, tags map[string]int) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
@@ -111,7 +110,7 @@ func readPage(t *testing.T, body string) (text string, tags map[string]int) {
 	return words.String(), tags
 }
 
-// TestALargePool: what is held and sent of 10,000 agents is bounded, and says so.
+// TestALargePool: for 10,000 agents, what is stored and sent is limited, and the page says so.
 func TestALargePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -134,7 +133,7 @@ func TestALargePool(t *testing.T) {
 	})
 }
 
-func TestAwayIsSaid(t *testing.T) {
+func TestReportsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		k, _ := w.keeper()
@@ -156,8 +155,8 @@ func TestAwayIsSaid(t *testing.T) {
 	})
 }
 
-// TestMetricsAreWellMade: Prometheus' own lint has nothing to say, and no label can
-// grow without bound: not by the names of agents, jobs and runs, not by statuses.
+// TestMetricsAreWellMade: Prometheus' own linter reports nothing, and no label has an unbounded set
+// of values: no names of agents, jobs or runs, and no arbitrary statuses.
 func TestMetricsAreWellMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -192,8 +191,8 @@ func TestMetricsAreWellMade(t *testing.T) {
 	})
 }
 
-// TestThePageOfDocsNamesEachMetric holds docs/keep.md against what there is.
-func TestThePageOfDocsNamesEachMetric(t *testing.T) {
+// TestDocsNameEachMetric compares docs/keep.md with the metrics.
+func TestDocsNameEachMetric(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page, err := os.ReadFile("../../docs/keep.md")
 		if err != nil {
@@ -232,7 +231,7 @@ func series(text string) int {
 	return n
 }
 
-// TestEvents: a page that listens is told what changed, and only that.
+// TestEvents: an open page gets the changes, and nothing else.
 func TestEvents(t *testing.T) {
 	w := newWorld(t)
 	k, _ := w.keeper(func(o *keep.Options) { o.Interval = 10 * time.Millisecond })
@@ -262,7 +261,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("what has not changed is sent again: %v", parts["p0-agents"])
 		}
 	}
-	// The keeper's end ends the events at once, and the server.
+	// When the keeper stops, the event stream ends immediately, and so does the server.
 	end()
 	if err := <-served; err != nil {
 		t.Error(err)
@@ -291,8 +290,8 @@ func nextParts(t *testing.T, lines *bufio.Reader) map[string]string {
 	}
 }
 
-// TestWhoMayLook is the table of who is let in.
-func TestWhoMayLook(t *testing.T) {
+// TestAccess is the table of allowed and refused requests.
+func TestAccess(t *testing.T) {
 	const token = "0123456789abcdef"
 	w := newWorld(t)
 	k, _ := w.keeper()
@@ -344,8 +343,8 @@ func newSnapshot(k *keep.Keeper, token, host, path, header, value string) *httpt
 	return out
 }
 
-// TestTheCookie: who came in once with the token needs it no more, and it is out of
-// the address.
+// TestTheCookie: after one request with the token, a browser needs it no more, and the address does
+// not contain it.
 func TestTheCookie(t *testing.T) {
 	const token = "0123456789abcdef"
 	w := newWorld(t)

@@ -23,14 +23,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is the emulator without a network between it and the keeper, so that both
-// live in a bubble's time.
+// world is the emulator, called by the keeper without a network, so that both run in the bubble of
+// a synctest.
 type world struct {
 	*testing.T
 	emulator *emulator.Emulator
-	away     atomic.Bool   // nobody answers
-	silent   atomic.Bool   // somebody takes the call, and never answers
-	slow     time.Duration // what a list takes
+	away     atomic.Bool   // no answer
+	silent   atomic.Bool   // the call is accepted and never answered
+	slow     time.Duration // duration of a list request
 	calls    atomic.Int64
 }
 
@@ -68,7 +68,7 @@ func (w *world) Authorization(context.Context, secret.Text) (secret.Text, error)
 	return secret.New("Basic " + base64.StdEncoding.EncodeToString([]byte(":"+w.emulator.DefaultPAT))), nil
 }
 
-// keeper makes a keeper of the pool Default; change changes what it is to do.
+// keeper creates a keeper of the pool Default. change changes its options.
 func (w *world) keeper(change ...func(*keep.Options)) (*keep.Keeper, keep.Options) {
 	o := keep.Options{URL: "http://emulator/emulated", Interval: 30 * time.Second, Prune: true, Metrics: keep.NewMetrics("test"), Rules: pool.Rules{OlderThan: time.Hour}}
 	client := azdo.New("http://emulator/emulated", &http.Client{Transport: w}, w, o.Metrics.Observe)
@@ -81,8 +81,7 @@ func (w *world) keeper(change ...func(*keep.Options)) (*keep.Keeper, keep.Option
 	return keep.New(o), o
 }
 
-// start runs a keeper until the returned function is called, which returns what
-// Run did.
+// start runs a keeper. The returned function stops it and returns the result of Run.
 func (w *world) start(k *keep.Keeper) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -106,7 +105,7 @@ func (w *world) queue(name string) emulator.Job {
 	return job
 }
 
-// names are the pool's agents.
+// names returns the names of the pool's agents.
 func (w *world) names() []string {
 	var names []string
 	for _, a := range w.emulator.State().Pool("Default").Agents {
@@ -116,7 +115,7 @@ func (w *world) names() []string {
 	return names
 }
 
-// count counts the emulator's calls of a method.
+// count returns the number of calls with a method that the emulator received.
 func (w *world) count(method string) int {
 	n := 0
 	for _, c := range w.emulator.Calls() {
@@ -127,7 +126,7 @@ func (w *world) count(method string) int {
 	return n
 }
 
-// get asks the keeper's own page.
+// get requests the keeper's own page.
 func (w *world) get(k *keep.Keeper, path string) *httptest.ResponseRecorder {
 	out := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
@@ -136,8 +135,7 @@ func (w *world) get(k *keep.Keeper, path string) *httptest.ResponseRecorder {
 	return out
 }
 
-// metric is a line of the metrics, without its name and labels; "" if it is not
-// there.
+// metric is the value of a metric; "" if there is no such line.
 func (w *world) metric(k *keep.Keeper, series string) string {
 	for line := range strings.Lines(w.get(k, "/metrics").Body.String()) {
 		if value, found := strings.CutPrefix(line, series+" "); found {

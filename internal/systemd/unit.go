@@ -117,8 +117,9 @@ NoNewPrivileges=no
 `
 
 // EnvFileTemplate is a file of settings to fill in.
-const EnvFileTemplate = `# Settings of azptend run, one on each line: see azptend's README. systemd reads
-# this file as root: keep it owned by root, with mode 0600.
+const EnvFileTemplate = `# Settings of azptend run, one on each line; docs/configuration.md in azptend's
+# repository lists them all. systemd reads this file as root: keep it owned by
+# root, with mode 0600.
 #AZP_URL=https://dev.azure.com/your-organisation
 #AZP_POOL=your-pool
 #MANAGED_IDENTITY_OBJECT_ID=

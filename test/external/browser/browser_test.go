@@ -29,14 +29,14 @@ import (
 // With it, light.png is the picture docs/images/keep.png.
 var screenshots = flag.String("screenshots", "", "folder to put screenshots into")
 
-// window is a browser's tab that has the page.
+// window is a browser tab with the page.
 type window struct {
 	*testing.T
 	ctx context.Context
 	s   *stage
 
-	mu     sync.Mutex
-	wrongs []string // errors of the console, and requests to elsewhere
+	mu       sync.Mutex
+	problems []string // errors in the console, and requests to other servers
 }
 
 func open(t *testing.T, s *stage) *window {
@@ -45,22 +45,22 @@ func open(t *testing.T, s *stage) *window {
 		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(timeout),
 	}
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
 	t.Cleanup(stop)
 	w := &window{T: t, ctx: ctx, s: s}
-	chromedp.ListenTarget(ctx, w.hear)
+	chromedp.ListenTarget(ctx, w.record)
 	w.run(network.Enable(), log.Enable(), runtime.Enable(), emulation.SetFocusEmulationEnabled(true))
 	w.size(1100, 1000, false)
 	w.run(chromedp.Navigate(s.page))
 	return w
 }
 
-// hear notes what a person with the developer tools open would see in red.
-func (w *window) hear(event any) {
+// record notes errors and warnings of the console, failed requests, and requests to other servers.
+func (w *window) record(event any) {
 	wrong := ""
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
@@ -83,7 +83,7 @@ func (w *window) hear(event any) {
 	if wrong != "" {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.wrongs = append(w.wrongs, wrong)
+		w.problems = append(w.problems, wrong)
 	}
 }
 
@@ -92,7 +92,7 @@ func (w *window) run(actions ...chromedp.Action) {
 	w.within(func() error { return chromedp.Run(w.ctx, actions...) })
 }
 
-// follow does something that loads another page, and waits for it.
+// follow runs an action that loads another page, and waits for that page.
 func (w *window) follow(action chromedp.Action) {
 	w.Helper()
 	w.within(func() error {
@@ -103,8 +103,8 @@ func (w *window) follow(action chromedp.Action) {
 
 func (w *window) within(do func() error) {
 	w.Helper()
-	// The first action starts the browser, which lives as long as its context: only
-	// the later ones may have one of their own.
+	// The first action starts the browser, which runs as long as that action's context: only later
+	// actions may have a context of their own.
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	select {
@@ -112,7 +112,7 @@ func (w *window) within(do func() error) {
 		if err != nil {
 			w.Fatal(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		w.Fatal("the browser does not answer")
 	}
 }
@@ -120,7 +120,7 @@ func (w *window) within(do func() error) {
 // until waits for a condition in JavaScript.
 func (w *window) until(condition string) {
 	w.Helper()
-	w.run(chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(50*time.Millisecond)))
+	w.run(chromedp.Poll(condition, nil, chromedp.WithPollingTimeout(timeout), chromedp.WithPollingInterval(50*time.Millisecond)))
 }
 
 // ask evaluates JavaScript.
@@ -168,16 +168,17 @@ func (w *window) shows(id, text string) {
 	w.until(fmt.Sprintf(`document.getElementById(%q).textContent.includes(%q)`, id, text))
 }
 
-// round waits until the keeper has looked again.
-func (w *window) round() {
+// refresh waits until the keeper has refreshed the pool.
+func (w *window) refresh() {
 	w.Helper()
 	was := ask[string](w, `document.getElementById("p0-note").textContent`)
 	w.until(fmt.Sprintf(`document.getElementById("p0-note").textContent !== %q`, was))
 }
 
-// TestThePage is one visit: a browser costs a second, and a keeper looks each five.
+// TestThePage loads the page once for all subtests, because a browser takes a second to start and a
+// keeper refreshes every five.
 func TestThePage(t *testing.T) {
-	s := raise(t)
+	s := newStage(t)
 	w := open(t, s)
 	w.until(`document.getElementById("live").textContent === "live"`)
 
@@ -191,15 +192,15 @@ func TestThePage(t *testing.T) {
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, wrong := range w.wrongs {
+	for _, wrong := range w.problems {
 		t.Errorf("the browser complains: %s", wrong)
 	}
 }
 
-// TestComesBack: a proxy that has nobody behind it for a while ends a browser's own
-// patience, and not the page's.
-func TestComesBack(t *testing.T) {
-	s := raise(t)
+// TestReconnects: if a proxy has no backend for a while, the browser itself stops retrying, but the
+// page does not.
+func TestReconnects(t *testing.T) {
+	s := newStage(t)
 	target, err := url.Parse(s.page)
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +227,7 @@ func TestComesBack(t *testing.T) {
 	proxy.CloseClientConnections()
 	select {
 	case <-refused:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("the page does not ask again")
 	}
 	w.until(`document.getElementById("live").textContent === "not connected, trying again"`)
@@ -234,13 +235,14 @@ func TestComesBack(t *testing.T) {
 	w.until(`document.getElementById("live").textContent === "live"`)
 }
 
-// TestABusyPool: of 400 agents the page shows trouble first, and its filter finds the rest.
+// TestABusyPool: with 400 agents the page shows the problems first, and its filter finds the other
+// agents.
 func TestABusyPool(t *testing.T) {
-	s := raise(t, "AZP_KEEP_PRUNE=false")
+	s := newStage(t, "AZP_KEEP_PRUNE=false")
 	s.put(busyPool())
 	s.queue("Train a model", "true", "nosuch-cap")
 	w := open(t, s)
-	w.until(`document.getElementById("p0-tiles").textContent.includes("ghosts40")`) // two are the scene's
+	w.until(`document.getElementById("p0-tiles").textContent.includes("ghosts40")`) // two of them come from the scene
 	w.shows("p0-jobs", "no agent has nosuch-cap")
 	if rows := ask[[]string](w, agentNames); len(rows) != 201 || !strings.HasPrefix(rows[0], "ghost-") || !strings.HasPrefix(rows[40], "R&D") {
 		t.Errorf("%d rows, the first is %q, the first that is no ghost %q", len(rows), rows[0], rows[40])
@@ -259,7 +261,7 @@ func TestABusyPool(t *testing.T) {
 	w.shoot("busy-phone")
 	w.size(1100, 1000, false)
 
-	// A tile leads to its agents, words find some of them, and what comes in later passes the filter.
+	// A tile shows its agents, a query finds some of them, and new agents pass the filter too.
 	w.follow(chromedp.Click(`//dt/a[text()="agents idle"]`, chromedp.BySearch))
 	w.until(`location.search === "?state=idle" && document.getElementById("live").textContent === "live"`)
 	w.follow(chromedp.SendKeys(`input[name=q]`, "IDLE-1"+kb.Enter, chromedp.ByQuery))
@@ -277,15 +279,15 @@ func TestABusyPool(t *testing.T) {
 	w.shoot("busy-filter")
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, wrong := range w.wrongs {
+	for _, wrong := range w.problems {
 		t.Errorf("the browser complains: %s", wrong)
 	}
 }
 
-// agentNames are the first cells of the table of agents.
+// agentNames returns the first cells of the table of agents.
 const agentNames = `[...document.querySelectorAll("#p0-agents tr")].map(r => r.firstElementChild.textContent)`
 
-// busyPool is 400 agents with all kinds of trouble.
+// busyPool is a pool of 400 agents with all kinds of problems.
 func busyPool() string {
 	var agents []string
 	add := func(n int, name, more string) {
@@ -300,7 +302,7 @@ func busyPool() string {
 	return "[" + strings.Join(agents, ",") + "]"
 }
 
-// in is the same window, for a part of the test.
+// in returns the same window for a subtest.
 func (w *window) in(t *testing.T) *window {
 	v := &window{T: t, ctx: w.ctx, s: w.s}
 	v.s.t = t
@@ -318,7 +320,7 @@ func contents(w *window) {
 	}
 }
 
-// live: what happens in the pool comes to the page without a reload.
+// live: changes of the pool appear on the page without a reload.
 func live(w *window) {
 	_ = ask[bool](w, `window.loadedOnce = true`)
 	w.s.queue("A job from nowhere", "true")
@@ -331,8 +333,8 @@ func live(w *window) {
 	}
 }
 
-// hours fills the chart: while one job keeps the agent busy another waits, and the
-// server's clock is moved meanwhile.
+// hours fills the chart: a job keeps the agent busy while another one waits, and the server's clock
+// moves forward.
 func hours(w *window) {
 	started := 1
 	for i, wait := range []time.Duration{20, 45, 110, 170, 130, 60, 35, 15} {
@@ -342,7 +344,7 @@ func hours(w *window) {
 		w.shows("p0-waited", fmt.Sprintf("%d jobs started", started))
 		w.s.queue([]string{"Lint", "Package", "Deploy to staging"}[i%3], "true")
 		w.s.elapse(wait * time.Second)
-		w.round()
+		w.refresh()
 		if err := os.WriteFile(release, nil, 0o644); err != nil {
 			w.Fatal(err)
 		}
@@ -355,21 +357,21 @@ func hours(w *window) {
 	w.shows("p0-jobs", "Train a model")
 	w.s.queue("Build and test", "sleep 600")
 	w.shows("p0-agents", "Build and test")
-	w.round()
+	w.refresh()
 	if ask[int](w, `document.querySelectorAll("#p0-chart rect").length`) < 5 {
 		w.Error("the chart shows no jobs")
 	}
 }
 
-// keyboard: the first stop skips the head, all stops can be seen, and what comes
-// in takes nobody's place away.
+// keyboard: the first Tab stop skips the header, all stops are visible, and an update does not move
+// the focus.
 func keyboard(w *window) {
 	w.run(chromedp.KeyEvent(kb.Tab))
 	if at := ask[string](w, `document.activeElement.className`); at != "skip" {
 		w.Errorf("the first stop is %q", at)
 	}
 	w.run(chromedp.Evaluate(`document.querySelector(".scroll").focus()`, nil))
-	w.round()
+	w.refresh()
 	if at := ask[string](w, `document.activeElement.getAttribute("aria-label")`); at != "Jobs of pool Default" {
 		w.Errorf("after a change the focus is at %q", at)
 	}
@@ -379,7 +381,7 @@ func keyboard(w *window) {
 	w.run(chromedp.Evaluate(`document.activeElement.blur()`, nil))
 }
 
-// looks: light and dark are two, and in both every text can be read.
+// looks: light and dark differ, and every text is readable in both.
 func looks(w *window) {
 	backs := map[string]string{}
 	for _, name := range []string{"light", "dark"} {
@@ -396,8 +398,7 @@ func looks(w *window) {
 	w.scheme("light")
 }
 
-// contrast finds texts that have less than 4.5 to 1 against what is behind them
-// (WCAG 1.4.3).
+// contrast finds texts with a contrast of less than 4.5 to 1 to their background (WCAG 1.4.3).
 const contrast = `(() => {
   const rgb = c => c.match(/[\d.]+/g).map(Number);
   const light = c => { const [r, g, b] = rgb(c).map(v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };

@@ -19,27 +19,26 @@ import (
 	"time"
 )
 
-// patience bounds each thing that is waited for. It only matters to a test that
-// fails.
-const patience = 60 * time.Second
+// timeout limits each wait. Only a failing test reaches it.
+const timeout = 60 * time.Second
 
-// stage is an emulator with an agent that runs, and a keeper that shows its pool:
-// three processes of the built binary.
+// stage is an emulator, a running agent, and a keeper that shows their pool: three processes of the
+// built binary.
 type stage struct {
 	t      *testing.T
 	binary string
 	dir    string
-	base   string   // of the emulator
-	env    []string // what it says to export
+	base   string   // URL of the emulator
+	env    []string // the variables that the emulator prints to export
 	page   string
 }
 
-// raise starts them. KeepEnv are more settings of the keeper.
-func raise(t *testing.T, keepEnv ...string) *stage {
+// newStage starts the processes. keepEnv holds additional settings for the keeper.
+func newStage(t *testing.T, keepEnv ...string) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir()}
 	s.binary = filepath.Join(s.dir, "azptend")
-	build := exec.Command("go", "-C", "../../..", "build", "-o", s.binary, "./cmd/azptend-lab") // which has all of azptend's commands
+	build := exec.Command("go", "-C", "../../..", "build", "-o", s.binary, "./cmd/azptend-lab") // it has all of azptend's commands
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build azptend: %v\n%s", err, out)
@@ -57,7 +56,7 @@ func raise(t *testing.T, keepEnv ...string) *stage {
 	return s
 }
 
-// start starts azptend, and waits for a line, of which it takes a part.
+// start starts azptend, and waits for a line that matches. It stores a part of that line.
 func (s *stage) start(env []string, wanted *regexp.Regexp, part *string, each func(string), args ...string) {
 	s.t.Helper()
 	r, w := io.Pipe()
@@ -88,12 +87,12 @@ func (s *stage) start(env []string, wanted *regexp.Regexp, part *string, each fu
 	}()
 	select {
 	case *part = <-found:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		s.t.Fatalf("azptend %s does not say %s", args[0], wanted)
 	}
 }
 
-// scene is a pool with some of everything.
+// scene is a pool with agents of each kind.
 const scene = `[
  {"name":"linux-builder-2","online":true,"createdAgo":"5h","changedAgo":"5h","version":"5.282.3","userCapabilities":{"azptend.kind":"agent","azptend.instance":"2"},"job":{"name":"Integration tests"}},
  {"name":"windows-signing","online":true,"disabled":true,"createdAgo":"720h","changedAgo":"30h","version":"4.258.1"},
@@ -105,7 +104,7 @@ const scene = `[
 
 func (s *stage) call(method, path, body string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, s.base+path, bytes.NewBufferString(body))
 	if err != nil {
@@ -133,13 +132,13 @@ func (s *stage) queue(name, script string, demands ...string) {
 	s.call(http.MethodPost, "/_emulator/jobs", string(body))
 }
 
-// elapse moves the server's clock.
+// elapse advances the server's clock.
 func (s *stage) elapse(d time.Duration) {
 	s.t.Helper()
 	s.call(http.MethodPost, "/_emulator/clock", fmt.Sprintf(`{"advance":%q}`, d))
 }
 
-// chromium is the browser; the test says so where there is none.
+// chromium is the path of the browser. The test reports if there is none.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range strings.Fields(os.Getenv("CHROMIUM") + " chromium chromium-browser google-chrome") {

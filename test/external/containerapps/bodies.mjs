@@ -1,4 +1,4 @@
-// The files of deploy/container-apps as request bodies, with the values of parameters.env put in as envsubst does.
+// The files of deploy/container-apps as request bodies, with the values of parameters.env filled in as by envsubst.
 import { readFileSync, readdirSync } from "node:fs";
 import { parse } from "yaml";
 
@@ -8,7 +8,7 @@ export const read = (name) => readFileSync(new URL(name, folder), "utf8");
 
 export const names = () => readdirSync(folder).filter((name) => name.endsWith(".yaml"));
 
-// parameters.env holds NAME=value lines alone; the keeper's token is none of them, for it is a secret.
+// parameters.env only has NAME=value lines. It does not have the keeper's token, which is a secret.
 export function parameters() {
   const lines = read("parameters.env").split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map([...lines.map((line) => line.split(/=(.*)/s).slice(0, 2)), ["KEEP_TOKEN", "0123456789abcdef"]]);

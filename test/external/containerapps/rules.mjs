@@ -1,14 +1,15 @@
-// What the types cannot say: words are plain strings there, and a rule's metadata is anything.
+// Rules that the types cannot express: enumerations are plain strings there, and the metadata of a scale rule can
+// be anything.
 import { isJob } from "./bodies.mjs";
 
-// KEDA's fields (reference/keda-and-kubernetes.md 1.1) that a rule's metadata may have. Not organizationURL and
-// organizationURLFromEnv: with an identity they do not work there (container-apps#592).
+// KEDA's fields (reference/keda-and-kubernetes.md 1.1) that the metadata of a rule may have. organizationURL and
+// organizationURLFromEnv are missing, because they do not work with an identity (container-apps#592).
 const metadata = ["poolName", "poolID", "parent", "demands", "requireAllDemands", "requireAllDemandsAndIgnoreOthers",
   "caseInsensitiveDemandsProcessing", "targetPipelinesQueueLength", "activationTargetPipelinesQueueLength", "jobsToFetch",
   "fetchUnfinishedJobsOnly", "scaleOnInFlight"];
 const trigger = { Event: "eventTriggerConfig", Manual: "manualTriggerConfig", Schedule: "scheduleTriggerConfig" };
 
-// faults says what is wrong with a body.
+// faults returns the faults of a body.
 export function faults(arm) {
   const found = [];
   const want = (ok, what) => { if (!ok) found.push(what); };

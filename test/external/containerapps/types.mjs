@@ -1,7 +1,8 @@
-// What the TypeScript compiler says of bodies, by @azure/arm-appcontainers' types.
+// Checks bodies with the TypeScript compiler and the types of @azure/arm-appcontainers.
 //
-// The SDK's Job and ContainerApp have the fields of ARM's `properties` beside `location` and `identity`; its serializer puts
-// them below. So a body is taken apart the same way, and each part is a literal, of which the compiler refuses unknown fields.
+// The SDK's Job and ContainerApp have the fields of ARM's `properties` next to `location` and `identity`, and its
+// serializer moves them below `properties`. So a body is split in the same way, and each part is a literal, in
+// which the compiler refuses unknown fields.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { body, names } from "./bodies.mjs";
 import { complaints } from "./types.mjs";
 
-// One field is made wrong in each; the compiler must say so, or the test of the good ones says nothing.
+// Each body has one wrong field. The compiler must report it, otherwise the test of the valid bodies proves
+// nothing.
 const wrong = {
   "an-unknown-field": ["agents-job.yaml", (b) => { b.properties.configuration.replicaRetries = 0; }],
   "a-number-as-text": ["agents-job.yaml", (b) => { b.properties.configuration.replicaTimeout = "7200"; }],

@@ -15,7 +15,7 @@ var (
 	computed = regexp.MustCompile(`"\$\([^"]*\)"`)
 )
 
-// TestCommandsInTexts installs what the texts say to install.
+// TestCommandsInTexts runs the install commands of the pages.
 func TestCommandsInTexts(t *testing.T) {
 	for _, file := range []string{"../../../README.md", "../../../docs/kubernetes.md", chartDir + "/README.md"} {
 		text, err := os.ReadFile(file)
@@ -27,7 +27,7 @@ func TestCommandsInTexts(t *testing.T) {
 			t.Errorf("%s has no helm install", file)
 		}
 		for _, command := range commands {
-			// What another command says, and what the reader is to put in.
+			// Output of another command, and values that the reader fills in.
 			command = strings.NewReplacer("<client id>", "an-id", "your-organisation", "contoso", "your-pool", "linux").Replace(computed.ReplaceAllString(command, "an-id"))
 			values := map[string]any{}
 			for _, m := range setting.FindAllStringSubmatch(command, -1) {

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files and the README's table anew")
 
-// cases are the values files, by name.
+// cases returns the values files by name.
 func cases(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	files, err := filepath.Glob("testdata/values/*.yaml")
@@ -57,7 +57,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// comment makes a golden file's notes part of a YAML document that is none.
+// comment turns the notes, which are not YAML, into comments of a golden file.
 func comment(text string) string {
 	var b strings.Builder
 	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
@@ -66,8 +66,8 @@ func comment(text string) string {
 	return b.String()
 }
 
-// TestSchemas reads what the chart makes by the schemas of Kubernetes and of the
-// KEDA that the values name; where they name none, of the newest.
+// TestSchemas checks the chart's output against the schemas of Kubernetes and of the KEDA version
+// in the values, or of the newest KEDA if they name none.
 func TestSchemas(t *testing.T) {
 	for keda := range kedaModules {
 		v := conform(t, writeSchemas(t, keda))
@@ -89,7 +89,7 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-// TestSchemasSayNo shows that the check above can fail, at the top and far below it.
+// TestSchemasSayNo checks that the test above can fail, at the top level and deep inside an object.
 func TestSchemasSayNo(t *testing.T) {
 	v := conform(t, writeSchemas(t, "2.21"))
 	files, err := render(t, cases(t)["keda-2.21"])
@@ -144,7 +144,7 @@ func judge(t *testing.T, v validator.Validator, text string) {
 	}
 }
 
-// TestLint is helm lint --strict.
+// TestLint runs helm lint --strict.
 func TestLint(t *testing.T) {
 	for name, values := range cases(t) {
 		t.Run(name, func(t *testing.T) {

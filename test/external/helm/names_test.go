@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// settings are the rows of docs/configuration.md, which TestConfigurationPage holds
-// equal to the settings that it has.
+// settings returns the rows of docs/configuration.md. TestConfigurationPage keeps that page equal
+// to the settings of azptend.
 func settings(t *testing.T) map[string]bool {
 	t.Helper()
 	page, err := os.ReadFile("../../../docs/configuration.md")
@@ -30,8 +30,8 @@ func settings(t *testing.T) map[string]bool {
 	return known
 }
 
-// TestVariablesAreSettings: the chart sets no variable that azptend does not
-// know, and each that it sets has a value that says so in place of extraEnv.
+// TestVariablesAreSettings: the chart sets only variables that azptend knows, and for each of them
+// there is a value, so that extraEnv is not needed.
 func TestVariablesAreSettings(t *testing.T) {
 	known := settings(t)
 	byValue := map[string]string{}
@@ -42,13 +42,14 @@ func TestVariablesAreSettings(t *testing.T) {
 	for _, line := range regexp.MustCompile(`(?m)^([A-Z_]+): (\S+)$`).FindAllStringSubmatch(string(template), -1) {
 		byValue[line[1]] = line[2]
 	}
-	// The chart's own, which a person may set otherwise, and those that no value says by name.
+	// Variables that the chart sets itself and a user may override, and those without a value of their
+	// own.
 	free := map[string]bool{"AZP_AGENT_NAME": true, "AZP_TOKEN": true, "AZP_CLIENTID": true, "AZP_CLIENTSECRET": true,
 		"AZP_TENANTID": true, "USRMI_ID": true, "DOCKER_HOST": true, "AZP_KEEP_TOKEN": true}
 	set := map[string]bool{}
 	for name, values := range cases(t) {
 		delete(values, "extraEnv")
-		lay(values, map[string]any{"keep": map[string]any{"extraEnv": []any{}}})
+		merge(values, map[string]any{"keep": map[string]any{"extraEnv": []any{}}})
 		for _, container := range containers(t, name, values) {
 			for _, v := range container.Env {
 				set[v.Name] = true
@@ -70,7 +71,7 @@ func TestVariablesAreSettings(t *testing.T) {
 	}
 }
 
-// pods are the pod templates of what the chart makes, by "kind/name".
+// pods returns the pod templates of the chart's output, by "kind/name".
 func pods(t *testing.T, values map[string]any) map[string]corev1.PodTemplateSpec {
 	t.Helper()
 	files, err := render(t, values)
@@ -100,7 +101,7 @@ func pods(t *testing.T, values map[string]any) map[string]corev1.PodTemplateSpec
 	return found
 }
 
-// containers are those that run azptend.
+// containers returns the containers that run azptend.
 func containers(t *testing.T, name string, values map[string]any) []corev1.Container {
 	t.Helper()
 	var found []corev1.Container

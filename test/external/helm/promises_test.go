@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestPromises holds in every case what no value changes.
+// TestPromises checks the properties that every case must have, whatever the values.
 func TestPromises(t *testing.T) {
 	for name, values := range cases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -63,15 +63,15 @@ func promiseAgent(t *testing.T, what string, pod corev1.PodTemplateSpec) {
 	}
 }
 
-// TestNoIdentityWhereJobsRun: of a pod that is registered by an init container
-// only that one has the ways to the identity.
+// TestNoIdentityWhereJobsRun: if an init container registers the agent, only that container of the
+// pod can reach the identity.
 func TestNoIdentityWhereJobsRun(t *testing.T) {
 	for what, identity := range map[string]string{
 		"workloadIdentity": "AZP_AUTH", "servicePrincipal": "AZP_CLIENTSECRET", "pat": "AZP_TOKEN",
 	} {
 		t.Run(what, func(t *testing.T) {
 			values := cases(t)["init-register"]
-			lay(values, map[string]any{"identity": map[string]any{"type": what, "tenantId": "a", "existingSecret": "azp"}})
+			merge(values, map[string]any{"identity": map[string]any{"type": what, "tenantId": "a", "existingSecret": "azp"}})
 			pod := pods(t, values)["ScaledJob/agents-azptend"]
 			var has []string
 			for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {

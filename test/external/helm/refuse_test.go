@@ -8,23 +8,22 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// refused is what is added to the values of a case, and what is said of it; of
-// values that are taken, what is made of them.
+// refused is a change of the values of a case and the expected error; for accepted values, the
+// expected output.
 type refused struct{ to, values, says string }
 
-// changed are the values of the case with what is added.
+// changed returns the values of the case with the change.
 func (r refused) changed(t *testing.T) map[string]any {
 	t.Helper()
 	values, change := cases(t)[r.to], map[string]any{}
 	if err := yaml.Unmarshal([]byte(r.values), &change); err != nil {
 		t.Fatal(err)
 	}
-	lay(values, change)
+	merge(values, change)
 	return values
 }
 
-// TestRefused changes one thing in values that are taken, and looks for what is
-// said of it. A value that is null takes away what was set.
+// TestRefused makes one change to accepted values, and expects an error. A null removes a value.
 func TestRefused(t *testing.T) {
 	for what, r := range map[string]refused{
 		"no organisation":       {"keda-2.21", `organizationURL: null`, "organizationURL is not set"},
@@ -121,7 +120,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestAddresses and TestDurations have the chart judge values as azptend does.
+// TestAddresses and TestDurations check that the chart accepts the same values as azptend.
 func TestAddresses(t *testing.T) {
 	testLikeAzptend(t, "addresses.yaml", "organizationURL", func(address string) map[string]any {
 		return map[string]any{"organizationURL": address}
@@ -134,8 +133,8 @@ func TestDurations(t *testing.T) {
 	})
 }
 
-// testLikeAzptend renders the chart with each value of a file, in which azptend's own tests
-// find it too. A refusal names the value.
+// testLikeAzptend renders the chart with each value of a file. Tests of azptend read the same file.
+// A refusal names the value.
 func testLikeAzptend(t *testing.T, file, name string, values func(string) map[string]any) {
 	t.Helper()
 	b, err := os.ReadFile("testdata/" + file)
@@ -148,28 +147,28 @@ func testLikeAzptend(t *testing.T, file, name string, values func(string) map[st
 	}
 	for value, good := range accepted {
 		all := cases(t)["keda-2.21"]
-		lay(all, values(value))
+		merge(all, values(value))
 		if _, err := render(t, all); (err == nil) != good || err != nil && !strings.Contains(err.Error(), name) {
 			t.Errorf("%s %q: %v; is it good: %t", name, value, err, good)
 		}
 	}
 }
 
-// lay lays values over others, as helm's -f does.
-func lay(under, over map[string]any) {
+// merge merges values into others, like helm -f.
+func merge(under, over map[string]any) {
 	for key, value := range over {
 		below, isMap := under[key].(map[string]any)
 		above, overMap := value.(map[string]any)
 		if isMap && overMap {
-			lay(below, above)
+			merge(below, above)
 			continue
 		}
 		under[key] = value
 	}
 }
 
-// TestTaken has values that are near those above, and right.
-func TestTaken(t *testing.T) {
+// TestAccepted checks valid values that are similar to the refused ones.
+func TestAccepted(t *testing.T) {
 	for what, r := range map[string]refused{
 		"a version's patch":        {"keda-2.21", `keda: {version: "2.21.7"}`, "scaleOnInFlight: \"true\""},
 		"accurate alone, at 2.21":  {"keda-2.21", `keda: {strategy: accurate}`, "scaleOnInFlight: \"false\""},

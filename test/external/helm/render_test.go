@@ -24,8 +24,8 @@ func load(t *testing.T) *chart.Chart {
 	return c
 }
 
-// render is helm template: each file's text by its name in the chart, NOTES.txt
-// among them. The error is the schema's, or that of a template that failed.
+// render runs helm template. It returns each file's text by its name in the chart, including
+// NOTES.txt. The error comes from the schema or from a template.
 func render(t *testing.T, values map[string]any) (map[string]string, error) {
 	t.Helper()
 	c := load(t)
@@ -47,7 +47,7 @@ func render(t *testing.T, values map[string]any) (map[string]string, error) {
 	return files, nil
 }
 
-// capabilities are those of a cluster of the Kubernetes whose schemas are at hand.
+// capabilities are those of a cluster with the Kubernetes version of the schemas.
 func capabilities(t *testing.T) *chartutil.Capabilities {
 	t.Helper()
 	version, err := chartutil.ParseKubeVersion("v" + kubernetesVersion)
@@ -57,7 +57,7 @@ func capabilities(t *testing.T) *chartutil.Capabilities {
 	return &chartutil.Capabilities{KubeVersion: *version, APIVersions: chartutil.DefaultVersionSet}
 }
 
-// manifest is all files but NOTES.txt, in a fixed order.
+// manifest joins all files except NOTES.txt in a fixed order.
 func manifest(files map[string]string) string {
 	var names []string
 	for name := range files {

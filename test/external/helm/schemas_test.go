@@ -10,13 +10,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// definitions is the file that the schemas of Kubernetes' own kinds refer to.
+// definitions is the file to which the schemas of Kubernetes' own kinds refer.
 const definitions = "_definitions.json"
 
 const objectMeta = definitions + "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
-// writeSchemas writes a JSON schema for each kind that a cluster with this KEDA
-// knows, under the names that kubeconform looks for.
+// writeSchemas writes a JSON schema for each kind of a cluster with this KEDA, under the file names
+// that kubeconform expects.
 func writeSchemas(t *testing.T, keda string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -42,7 +42,7 @@ func writeKubernetes(t *testing.T, dir, swagger string) {
 		Definitions map[string]map[string]any
 	}
 	readYAML(t, swagger, &spec)
-	// What Kubernetes calls a string, and takes as a number too.
+	// Fields that Kubernetes declares as strings, but that may also be numbers.
 	either := map[string]any{"oneOf": []any{map[string]any{"type": "string"}, map[string]any{"type": "number"}}}
 	spec.Definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = either
 	spec.Definitions["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = either
@@ -81,9 +81,8 @@ func writeCRD(t *testing.T, dir, file string) {
 	}
 }
 
-// closeObjects forbids what an object has no property for, all the way down:
-// kubeconform's -strict does so at the top alone. A server prunes such a field
-// without a word.
+// closeObjects forbids unknown properties at all levels. kubeconform's -strict only does that at
+// the top level. A server silently drops unknown fields.
 func closeObjects(schema any) {
 	switch s := schema.(type) {
 	case []any:
@@ -102,8 +101,7 @@ func closeObjects(schema any) {
 	}
 }
 
-// schemaName is {kind}-{the group's first label}-{version}, without a group for
-// the core's.
+// schemaName is {kind}-{first label of the group}-{version}, without the group for the core group.
 func schemaName(kind, group, version string) string {
 	parts := []string{kind, version}
 	if group != "" {

@@ -11,11 +11,10 @@ import (
 	yaml3 "go.yaml.in/yaml/v3"
 )
 
-// value is one line of values.yaml: what is said above it, and what it is. One
-// that holds others has nothing said of it.
+// value is one value of values.yaml with its comment. A value that contains others has no comment.
 type value struct{ name, said, is string }
 
-// values are the documented values, in the order of values.yaml.
+// values returns the documented values, in the order of values.yaml.
 func documented(t *testing.T) []value {
 	t.Helper()
 	b, err := os.ReadFile(chartDir + "/values.yaml")
@@ -26,7 +25,7 @@ func documented(t *testing.T) []value {
 	if err := yaml3.Unmarshal(b, &root); err != nil {
 		t.Fatal(err)
 	}
-	// The first comment is the file's own, and not the first value's.
+	// The first comment is about the file, not about the first value.
 	found := leaves(t, "", root.Content[0])
 	if len(found) < 100 {
 		t.Fatalf("only %d values were found", len(found))
@@ -49,7 +48,7 @@ func leaves(t *testing.T, above string, node *yaml3.Node) []value {
 	return found
 }
 
-// plain is a comment's text: its last paragraph.
+// plain returns the last paragraph of a comment.
 func plain(comment string) string {
 	paragraphs := strings.Split(comment, "\n\n")
 	var words []string
@@ -70,15 +69,15 @@ func asJSON(t *testing.T, node *yaml3.Node) string {
 	return string(b)
 }
 
-// schema is as much of values.schema.json as is looked at.
+// schema holds the parts of values.schema.json that the test checks.
 type schema struct {
 	Description          string
 	Properties           map[string]schema
 	AdditionalProperties any
 }
 
-// TestEveryValueIsDescribed: values.yaml and its schema have the same values and
-// say the same of each, and nothing else is allowed.
+// TestEveryValueIsDescribed: values.yaml and its schema have the same values with the same
+// descriptions, and the schema allows nothing else.
 func TestEveryValueIsDescribed(t *testing.T) {
 	var root schema
 	readYAML(t, chartDir+"/values.schema.json", &root)
@@ -96,7 +95,7 @@ func TestEveryValueIsDescribed(t *testing.T) {
 		}
 		delete(described, v.name)
 	}
-	delete(described, "global") // Helm's own
+	delete(described, "global") // Helm's own value
 	for name := range described {
 		t.Errorf("%s is in the schema and not in values.yaml", name)
 	}

@@ -18,7 +18,7 @@ var (
 	patience = flag.Duration("patience", 5*time.Minute, "what is waited for anything: far longer than all needs")
 )
 
-// interrupted is closed by Ctrl-C: all that runs is ended then, as at a test's end.
+// interrupted is closed by Ctrl-C. Then all processes are stopped, as at the end of a test.
 var interrupted = make(chan struct{})
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(emulated.Main(m))
 }
 
-// TestKubernetes is one cluster and, one after another, what happens in it.
+// TestKubernetes starts one cluster and runs all scenes in it, one after the other.
 func TestKubernetes(t *testing.T) {
 	if *bin == "" {
 		t.Skip("make test-kubernetes runs it")
@@ -46,7 +46,7 @@ func TestKubernetes(t *testing.T) {
 		{"jobs for their times alone", w.measured},
 		{"`statefulSet`: three agents that stay", w.stay("statefulSet")},
 		{"`deployment`: three agents that stay", w.stay("deployment")},
-		{"a pod is killed, and a container in the middle of its job", w.killed}, // the last: it lets the emulator's clock run ahead
+		{"a pod is killed, and a container in the middle of its job", w.killed}, // the last one, because it advances the emulator's clock
 	}
 	var rows []row
 	for _, s := range scenes {
@@ -56,7 +56,7 @@ func TestKubernetes(t *testing.T) {
 			rows = append(rows, row{s.what, len(r.queued), len(r.madeJobs()), time.Since(began)})
 		})
 		if !passed {
-			return // what it has left would be found by the next
+			return // the next scene would find what this one left
 		}
 	}
 	if *page != "" && len(rows) == len(scenes) && !t.Failed() {

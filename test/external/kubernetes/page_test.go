@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// The marks in the page, between which all is written.
+// The page is written between these marks.
 const begin, end = "<!-- kubernetes:begin -->", "<!-- kubernetes:end -->"
 
-// row is what was seen in one of the scenes.
+// row is the result of one scene.
 type row struct {
 	what         string
 	queued, made int
 	took         time.Duration
 }
 
-// writePage writes what was measured between the page's marks.
+// writePage writes the measurements between the page's marks.
 func (w *world) writePage(t *testing.T, page string, rows []row) {
 	t.Helper()
 	old, err := os.ReadFile(page)

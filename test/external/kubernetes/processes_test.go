@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// containersBelowUs are the containers that run below this process, each by its process id namespace, with a command line
-// of one of its processes: what /proc says, and not the kubelet.
+// containersBelowUs returns the containers that run below this process, by process id namespace,
+// each with a command line of one of its processes. It reads /proc, and does not ask the kubelet.
 func containersBelowUs(t *testing.T) map[string]string {
 	t.Helper()
 	own, err := os.Readlink("/proc/self/ns/pid")

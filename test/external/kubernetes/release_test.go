@@ -18,13 +18,13 @@ import (
 	"github.com/azptend/azptend/test/external/kubernetes/cluster"
 )
 
-// chart is what is installed.
+// chart is the directory of the chart.
 const chart = "../../../deploy/helm/azptend"
 
-// pollingInterval is KEDA's in these tests, in seconds; its default is 30.
+// pollingInterval is KEDA's interval in these tests, in seconds. Its default is 30.
 const pollingInterval = 5
 
-// release is the chart installed for one pool, in a namespace of the pool's name.
+// release is the chart installed for one pool, in a namespace with the pool's name.
 type release struct {
 	*world
 	pool   string
@@ -33,7 +33,7 @@ type release struct {
 
 type values map[string]any
 
-// install installs the chart, and waits until its keeper has made the placeholder.
+// install installs the chart, and waits until its keeper has created the placeholder.
 func (w *world) install(t *testing.T, pool string, more values) *release {
 	t.Helper()
 	agents, keeper := w.identity(t, pool, "agents", pool, "Administrator"), w.identity(t, pool, "keeper", pool, "Administrator")
@@ -64,14 +64,14 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 	return &release{world: w, pool: pool}
 }
 
-// uninstall takes the chart away; its keeper ends too.
+// uninstall removes the chart, including its keeper.
 func (r *release) uninstall(t *testing.T) {
 	t.Helper()
 	r.helm(t, r.pool, "uninstall", "azptend")
 	r.until(t, "no pod is left", func() bool { return len(r.podsThere()) == 0 })
 }
 
-// queue queues so many jobs that run this.
+// queue queues n jobs with this script.
 func (r *release) queue(t *testing.T, n int, script string) []int64 {
 	t.Helper()
 	var ids []int64
@@ -82,16 +82,16 @@ func (r *release) queue(t *testing.T, n int, script string) []int64 {
 	return ids
 }
 
-// waits is a script that runs until open says so.
+// waits is a script that runs until open is called.
 func waits(name string) string { return "until [ -e /gate/" + name + " ]; do sleep 0.2; done" }
 
-// open lets the jobs go on that wait for this.
+// open ends the jobs that wait for this gate.
 func (r *release) open(t *testing.T, name string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(r.gate, name), nil, 0o644))
 }
 
-// reach waits until each job has got so far.
+// reach waits until each job has this event.
 func (r *release) reach(t *testing.T, ids []int64, event string) {
 	t.Helper()
 	for _, id := range ids {
@@ -99,7 +99,7 @@ func (r *release) reach(t *testing.T, ids []int64, event string) {
 	}
 }
 
-// ran holds that each job ran once and succeeded, and returns each one's agent.
+// ran checks that each job ran once and succeeded, and returns the agents' names.
 func (r *release) ran(t *testing.T, ids []int64) map[int64]string {
 	t.Helper()
 	r.reach(t, ids, "job.finished")
@@ -122,7 +122,7 @@ func (r *release) ran(t *testing.T, ids []int64) map[int64]string {
 	return by
 }
 
-// served holds that each job ran once, on an agent of its own, and succeeded.
+// served checks that each job ran once, on its own agent, and succeeded.
 func (r *release) served(t *testing.T, ids []int64) {
 	t.Helper()
 	jobs := map[string]int{}
@@ -133,7 +133,7 @@ func (r *release) served(t *testing.T, ids []int64) {
 	}
 }
 
-// madeJobs are the Kubernetes Jobs that there ever were, with the time each was first seen.
+// madeJobs returns all Kubernetes Jobs so far, with the time at which each was first seen.
 func (r *release) madeJobs() map[string]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,8 +146,8 @@ func (r *release) madeJobs() map[string]time.Time {
 	return out
 }
 
-// endsWith waits until nothing is left, holds of all jobs together that each ran once, takes the chart away, and holds
-// that there were so many Kubernetes Jobs until then.
+// endsWith waits until nothing is left, checks that each job ran once, uninstalls the chart, and
+// checks the number of Kubernetes Jobs so far.
 func (r *release) endsWith(t *testing.T, made int) {
 	t.Helper()
 	r.nothingLeft(t)
@@ -156,7 +156,7 @@ func (r *release) endsWith(t *testing.T, made int) {
 	r.madeExactly(t, made)
 }
 
-// madeExactly holds that there were so many Kubernetes Jobs in all, no more and no fewer.
+// madeExactly checks the total number of Kubernetes Jobs.
 func (r *release) madeExactly(t *testing.T, n int) {
 	t.Helper()
 	if made := len(r.madeJobs()); made != n {
@@ -164,12 +164,12 @@ func (r *release) madeExactly(t *testing.T, n int) {
 	}
 }
 
-// placeholder is the name of the keeper's, unless it is set.
+// placeholder is the name of the keeper's placeholder by default.
 const placeholder = "azptend-placeholder"
 
-// nothingLeft waits until Kubernetes' time to live has taken the Jobs and their pods, by when KEDA has polled again, and
-// holds that the pool has its placeholder, which was there all the time, and no other agent, and that no process of a pod
-// but the keeper's is left.
+// nothingLeft waits until the Jobs and their pods are deleted after their time to live, by when
+// KEDA has polled again. It checks that the pool has always had its placeholder and now has no
+// other agent, and that only the keeper's processes are left.
 func (r *release) nothingLeft(t *testing.T) {
 	t.Helper()
 	r.until(t, "no Job and no agent's pod is left", func() bool { return len(r.jobsThere()) == 0 && len(r.podsThere()) == 1 })
@@ -184,7 +184,7 @@ func (r *release) nothingLeft(t *testing.T) {
 	}
 }
 
-// onlyPlaceholder holds that the pool has its placeholder and no other agent.
+// onlyPlaceholder checks that the pool has its placeholder and no other agent.
 func (r *release) onlyPlaceholder(t *testing.T) {
 	t.Helper()
 	if agents := r.agents(t); len(agents) != 1 || agents[0].Name != placeholder {
@@ -192,7 +192,7 @@ func (r *release) onlyPlaceholder(t *testing.T) {
 	}
 }
 
-// agents are the pool's, by the emulator's records.
+// agents returns the pool's agents, from the emulator's records.
 func (r *release) agents(t *testing.T) []emulated.Agent {
 	t.Helper()
 	for _, p := range r.e.State(t).Pools {
@@ -224,12 +224,12 @@ func (r *release) podsThere() []*v1.Pod {
 	return out
 }
 
-// agentPods are those of the agents.
+// agentPods returns the agents' pods.
 func (r *release) agentPods() []*v1.Pod {
 	return slices.DeleteFunc(r.podsThere(), func(p *v1.Pod) bool { return p.Labels["app.kubernetes.io/component"] != "agent" })
 }
 
-// isOf matches an event of a job.
+// isOf matches the events of a job.
 func isOf(event string, id int64) func(emulated.Event) bool {
 	return func(ev emulated.Event) bool { return ev.Type == event && ev.RequestID == id }
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// One job, a burst of 50, and bursts that come while others run: as many Jobs as jobs, and each job once.
+// One job, a burst of 50, and bursts while others run: there are as many Jobs as jobs, and each job
+// runs once.
 func (w *world) scales(strategy string, inFlight bool) func(t *testing.T) *release {
 	return func(t *testing.T) *release {
 		r := w.install(t, strategy, values{"keda": values{"strategy": strategy, "scaleOnInFlight": inFlight}})
@@ -39,7 +40,8 @@ func (w *world) scales(strategy string, inFlight bool) func(t *testing.T) *relea
 	}
 }
 
-// kubectl drain of a node in the middle of jobs: they end, inside the grace period, and those that come go elsewhere.
+// kubectl drain of a node while jobs run: the jobs finish within the grace period, and new jobs run
+// on another node.
 func (w *world) drain(t *testing.T) *release {
 	r := w.install(t, "drained", nil)
 	jobs := r.queue(t, 6, waits("drained"))
@@ -53,7 +55,7 @@ func (w *world) drain(t *testing.T) *release {
 		r.event(t, r.pool, agent+" accepts no more jobs", func(ev emulated.Event) bool { return ev.Type == "agent.disabled" && ev.Agent == agent })
 	}
 	later := r.queue(t, 2, "true")
-	r.served(t, later) // KEDA polls meanwhile, and sees Jobs whose pods are ending
+	r.served(t, later) // meanwhile KEDA polls, and sees Jobs whose pods are terminating
 	r.open(t, "drained")
 	r.served(t, append(jobs, later...))
 	r.cordon(t, "node-a", false)
@@ -81,8 +83,9 @@ func (r *release) evict(t *testing.T, node string) []string {
 	return out
 }
 
-// sessionless queues a job whose agent is registered, and is refused its session until Mend: it returns the job and the
-// agent. Refused, and not held: a request that is held is answered although its sender is dead, and the job given to it.
+// sessionless queues a job whose agent is registered but refused a session until RemoveFaults. It
+// returns the job and the agent. The call is refused, not held: the server would answer a held call
+// after its sender has died, and assign the job to that session.
 func (r *release) sessionless(t *testing.T) ([]int64, string) {
 	t.Helper()
 	r.e.Break(t, emulated.Fault{Method: http.MethodPost, Path: "/sessions", Times: 1000, Status: http.StatusServiceUnavailable})
@@ -93,7 +96,7 @@ func (r *release) sessionless(t *testing.T) ([]int64, string) {
 	return jobs, added.Agent
 }
 
-// A pod that is deleted while its agent starts leaves no ghost, and its job is another's.
+// A pod that is deleted while its agent starts leaves no ghost, and another agent runs its job.
 func (w *world) deleteStarting(t *testing.T) *release {
 	r := w.install(t, "deleted", nil)
 	jobs, agent := r.sessionless(t)
@@ -102,35 +105,37 @@ func (w *world) deleteStarting(t *testing.T) *release {
 	}
 	must(t, r.client.CoreV1().Pods(r.pool).Delete(r.ctx, agent, metav1.DeleteOptions{}))
 	r.removed(t, agent)
-	r.e.Mend(t)
+	r.e.RemoveFaults(t)
 	r.served(t, jobs)
 	r.endsWith(t, 2)
 	return r
 }
 
-// Where an init container alone has the identity, the keeper removes what has ended.
+// If only an init container has the identity, the keeper removes the agents that have ended.
 func (w *world) initRegisters(t *testing.T) *release {
 	r := w.install(t, "registered", values{"initRegister": values{"enabled": true}})
-	// Two seconds, as no real agent lives shorter: one that was online for less than one is taken for one that never was.
+	// Two seconds, because no real agent has a shorter session: an agent that was online for less than
+	// a second looks like one that never was.
 	jobs := r.queue(t, 3, `sleep 2; if [ -e /var/run/secrets/azure/tokens ]; then echo "the identity is here"; exit 1; fi`)
 	r.served(t, jobs)
 	for _, ev := range r.e.Events(t) {
 		if ev.Pool == r.pool && ev.Type == "job.started" {
-			r.removed(t, ev.Agent) // by the keeper
+			r.removed(t, ev.Agent) // the keeper removes it
 		}
 	}
 	r.endsWith(t, 3)
 	return r
 }
 
-// Jobs that come one by one, and a burst, for their times alone.
+// Single jobs and a burst, to measure their times.
 func (w *world) measured(t *testing.T) *release {
 	r := w.install(t, "measured", nil)
 	var alone []int64
-	// Two seconds, so that azptend tells of its session before its agent is gone.
+	// Two seconds, so that azptend logs its session before its agent is gone.
 	const short = "sleep 2"
 	for i := range 10 {
-		// Without this each would come right after the one before, and so at the same moment between two polls.
+		// Otherwise each job would start right after the previous one, always at the same moment between
+		// two polls.
 		time.Sleep(time.Duration(i) * pollingInterval * time.Second / 10)
 		ids := r.queue(t, 1, short)
 		r.served(t, ids)
@@ -143,15 +148,15 @@ func (w *world) measured(t *testing.T) *release {
 	return r
 }
 
-// A pod that is killed before its agent listens leaves a ghost, and its job is another's. A container that is killed in the
-// middle of its job loses it too, by Azure DevOps' own rules: it is abandoned when its lock has lapsed. Until then KEDA
-// counts it, as a job that runs on no Kubernetes Job, and makes one for it, whose agent gets no job and leaves. The keeper
-// removes the ghosts.
+// A pod that is killed before its agent listens leaves a ghost, and another agent runs its job. A
+// container that is killed during its job also loses that job, by the rules of Azure DevOps: the
+// job is abandoned when its lock expires. Until then KEDA counts it as a job without a Kubernetes
+// Job, and creates one for it, whose agent gets no job and exits. The keeper removes the ghosts.
 func (w *world) killed(t *testing.T) *release {
 	r := w.install(t, "killed", nil)
 	jobs, unheard := r.sessionless(t)
 	r.killPod(t, unheard)
-	r.e.Mend(t)
+	r.e.RemoveFaults(t)
 	r.served(t, jobs)
 
 	lost := r.queue(t, 1, waits("killed"))[0]
@@ -166,7 +171,7 @@ func (w *world) killed(t *testing.T) *release {
 			t.Errorf("%s, which was killed, has left no ghost", agent)
 		}
 	}
-	r.e.Advance(t, 11*time.Minute) // a lock lives for ten at most, and a session that nobody polls for five
+	r.e.Advance(t, 11*time.Minute) // a lock is valid for ten at most, and a session that is not polled for five
 	if ended := r.event(t, r.pool, "it ends", isOf("job.finished", lost)); ended.Result != "abandoned" {
 		t.Errorf("the job whose container was killed %s", ended.Result)
 	}
@@ -180,7 +185,7 @@ func (w *world) killed(t *testing.T) *release {
 	return r
 }
 
-// killPod deletes a pod without grace, and waits until nothing of it runs.
+// killPod deletes a pod without a grace period, and waits until nothing of it runs.
 func (r *release) killPod(t *testing.T, name string) {
 	t.Helper()
 	over := r.kubelet.Over(r.pool, name)

@@ -13,12 +13,13 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// replicas is how many agents stay.
+// replicas is the number of long-lived agents.
 const replicas = 3
 
-// Agents that stay: each pod has one, of its name. They are replaced, made fewer and uninstalled while they have jobs, which
-// end. One that is killed leaves no ghost: its successor takes its place. (It has no job: its lock would have to lapse, for
-// which the emulator's clock would have to run ahead, and then no agent could log on any more.)
+// Long-lived agents: each pod has an agent with its name. They are replaced, scaled down and
+// uninstalled while they have jobs, which finish. An agent that is killed leaves no ghost: the next
+// one takes its name. It has no job, because the lock of a job would have to expire: that needs an
+// advance of the emulator's clock, after which no agent could log on.
 func (w *world) stay(kind string) func(t *testing.T) *release {
 	return func(t *testing.T) *release {
 		r := w.install(t, strings.ToLower(kind), values{"kind": kind, "replicas": replicas, "idleTimeout": nil})
@@ -33,7 +34,7 @@ func (w *world) stay(kind string) func(t *testing.T) *release {
 		r.allNew(t, first, second, kind == "statefulSet")
 		r.ran(t, r.queue(t, replicas, "true"))
 
-		r.fewer(t)
+		r.scaleDown(t)
 		r.online(t, 1, "second")
 
 		r.killContainer(t)
@@ -48,8 +49,9 @@ func (w *world) stay(kind string) func(t *testing.T) *release {
 	}
 }
 
-// online waits until there are so many agents' pods, all of this round and Ready, and holds that each has an agent of its
-// name that is online, and that there is no other but the placeholder. It returns the agents' ids.
+// online waits until there are n pods of agents, all of this revision and Ready. It checks that
+// each has an online agent with its name, and that the pool has no other agent except the
+// placeholder. It returns the ids of the agents.
 func (r *release) online(t *testing.T, n int, round string) map[string]int {
 	t.Helper()
 	r.until(t, fmt.Sprintf("there are %d agents' pods, and all are Ready", n), func() bool {
@@ -82,7 +84,7 @@ func isReady(p *v1.Pod) bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c v1.PodCondition) bool { return c.Type == v1.PodReady && c.Status == v1.ConditionTrue })
 }
 
-// allNew holds that all agents were registered anew, under the same names or under others.
+// allNew checks that all agents were registered again, under the same names or under others.
 func (r *release) allNew(t *testing.T, before, after map[string]int, sameNames bool) {
 	t.Helper()
 	for name, id := range after {
@@ -93,7 +95,7 @@ func (r *release) allNew(t *testing.T, before, after map[string]int, sameNames b
 	}
 }
 
-// busy queues so many jobs, which begin and run until the gate of this name opens.
+// busy queues n jobs, and waits until they run. They end when the gate with this name opens.
 func (r *release) busy(t *testing.T, n int, gate string) []int64 {
 	t.Helper()
 	jobs := r.queue(t, n, waits(r.pool+"-"+gate))
@@ -101,13 +103,13 @@ func (r *release) busy(t *testing.T, n int, gate string) []int64 {
 	return jobs
 }
 
-// upgrade changes a value of what is installed.
+// upgrade changes a value of the installed chart.
 func (r *release) upgrade(t *testing.T, value string) {
 	t.Helper()
 	r.helm(t, r.pool, "upgrade", "azptend", chart, "--reuse-values", "--set", value)
 }
 
-// replace replaces all pods while each has a job. Jobs that come meanwhile are run too.
+// replace replaces all pods while each has a job. Jobs that are queued meanwhile run too.
 func (r *release) replace(t *testing.T) {
 	t.Helper()
 	jobs, before := r.busy(t, replicas, "replaced"), r.e.LastEvent(t)
@@ -118,8 +120,9 @@ func (r *release) replace(t *testing.T) {
 	r.ran(t, jobs)
 }
 
-// fewer leaves one of the agents, while each has a job: those that go end theirs, and the next is that of the one that stays.
-func (r *release) fewer(t *testing.T) {
+// scaleDown scales down to one agent while each has a job. The jobs of the other agents finish, and
+// the next job runs on the agent that stays.
+func (r *release) scaleDown(t *testing.T) {
 	t.Helper()
 	jobs, before := r.busy(t, replicas, "fewer"), r.e.LastEvent(t)
 	r.upgrade(t, "replicas=1")
@@ -145,7 +148,7 @@ func (r *release) fewer(t *testing.T) {
 	}
 }
 
-// killContainer kills an agent's container, which is started again in its pod, with its volumes.
+// killContainer kills an agent's container, which is restarted in its pod, with its volumes.
 func (r *release) killContainer(t *testing.T) {
 	t.Helper()
 	name, before := r.agentPods()[0].Name, r.e.LastEvent(t)
@@ -157,7 +160,7 @@ func (r *release) killContainer(t *testing.T) {
 	r.succeeded(t, name, before)
 }
 
-// killStateful kills an agent's pod, whose name comes back with other volumes.
+// killStateful kills an agent's pod. The new pod has the same name and other volumes.
 func (r *release) killStateful(t *testing.T) {
 	t.Helper()
 	name, before := r.agentPods()[0].Name, r.e.LastEvent(t)
@@ -165,7 +168,8 @@ func (r *release) killStateful(t *testing.T) {
 	r.succeeded(t, name, before)
 }
 
-// succeeded waits until an agent was removed and another of its name listens, both after the event numbered before.
+// succeeded waits until, after the event with this number, an agent was removed and another one
+// with its name listens.
 func (r *release) succeeded(t *testing.T, name string, before uint64) {
 	t.Helper()
 	removed := r.event(t, r.pool, "the dead agent is removed", func(ev emulated.Event) bool {
@@ -176,7 +180,8 @@ func (r *release) succeeded(t *testing.T, name string, before uint64) {
 	})
 }
 
-// uninstallBusy takes the chart away while a job runs, which ends: nothing is left but the placeholder.
+// uninstallBusy uninstalls the chart while a job runs. The job finishes, and only the placeholder
+// is left.
 func (r *release) uninstallBusy(t *testing.T) {
 	t.Helper()
 	jobs, before := r.busy(t, 1, "uninstalled"), r.e.LastEvent(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// parts are what a job waits for, from its queueing to its start, in their order.
+// parts are the steps between a job's queueing and its start, in order.
 var parts = []string{
 	"KEDA's poll, until there is a Kubernetes Job",
 	"the pod: controller, binding, the container's process",
@@ -24,15 +24,16 @@ var parts = []string{
 	"the job given to it and started",
 }
 
-// waiting is what each of some jobs waited for: by part, in no order.
+// waiting holds the times that some jobs waited in each part, in no order.
 type waiting struct {
 	what  string
 	parts [][]time.Duration
 	total []time.Duration
 }
 
-// waited splits what these jobs have waited for, by the emulator's journal, the API server's news, the kubelet, and the
-// log of the azptend that ran it. The session is the journal's: azptend hears of its own later, at times after the job.
+// waited splits the waiting times of these jobs, from the emulator's journal, the API server's
+// events, the kubelet, and the log of the azptend that ran each job. The time of the session is
+// from the journal: azptend sees its own session later, sometimes after the job.
 func (r *release) waited(t *testing.T, what string, ids []int64) waiting {
 	t.Helper()
 	w := waiting{what: what, parts: make([][]time.Duration, len(parts))}
@@ -47,10 +48,10 @@ func (r *release) waited(t *testing.T, what string, ids []int64) waiting {
 			t.Fatalf("the log of %s does not say how long its token took", started.Agent)
 		}
 		token := time.Duration(ready.TokenMS * float64(time.Millisecond))
-		job := started.Agent[:strings.LastIndex(started.Agent, "-")] // a Job's pod is named so
+		job := started.Agent[:strings.LastIndex(started.Agent, "-")] // the pod's name is the Job's with a suffix
 		marks := []time.Time{queued.Time, made[job], r.kubelet.StartedAt(r.pool, started.Agent, "agent"), log["Starting"].Time,
 			log["Starting"].Time.Add(token), log["Registered the agent"].Time, session.Time, started.Time}
-		if marks[1].After(marks[2]) { // the Job was there before its pod's process; on a busy machine news of it comes late
+		if marks[1].After(marks[2]) { // the Job existed before its pod's process; on a busy machine its event comes late
 			marks[1] = marks[2]
 		}
 		for i := range parts {
@@ -64,14 +65,14 @@ func (r *release) waited(t *testing.T, what string, ids []int64) waiting {
 	return w
 }
 
-// line is what is wanted of a line of azptend's log.
+// line holds the fields of a line of azptend's log that the test needs.
 type line struct {
 	Time    time.Time `json:"time"`
 	Msg     string    `json:"msg"`
 	TokenMS float64   `json:"token_ms"`
 }
 
-// readLog are the lines of an agent's azptend, each message's first.
+// readLog returns the lines of an agent's azptend, the first one of each message.
 func (r *release) readLog(t *testing.T, agent string) map[string]line {
 	t.Helper()
 	f, err := os.Open(r.path("logs/" + r.pool + "_" + agent + "_agent.log"))
@@ -81,7 +82,7 @@ func (r *release) readLog(t *testing.T, agent string) map[string]line {
 	for s := bufio.NewScanner(f); s.Scan(); {
 		var l line
 		if json.Unmarshal(s.Bytes(), &l) != nil {
-			continue // the listener's
+			continue // a line of the listener
 		}
 		if _, known := lines[l.Msg]; !known {
 			lines[l.Msg] = l

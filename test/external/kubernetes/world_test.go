@@ -25,10 +25,10 @@ import (
 	"github.com/azptend/azptend/test/external/kubernetes/spec"
 )
 
-// pools are one for each thing that happens, in the emulator's order.
+// pools has one pool per scene, in the order of the emulator.
 var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "statefulset", "deployment", "killed"}
 
-// exchange is whom a workload's token is for.
+// exchange is the audience of a workload's token.
 const exchange = "api://AzureADTokenExchange"
 
 type world struct {
@@ -38,10 +38,10 @@ type world struct {
 	cluster *cluster.Cluster
 	client  kubernetes.Interface
 	kubelet *kubelet.Kubelet
-	dir     string // of this run
-	gate    string // a folder that every container sees at /gate
+	dir     string // directory of this run
+	gate    string // a directory that every container has at /gate
 	tenant  string
-	waits   []waiting // as they were measured
+	waits   []waiting // the measurements
 
 	mu      sync.Mutex
 	changed chan struct{}        // closed at the next change of a Job or pod
@@ -72,7 +72,7 @@ func start(t *testing.T) *world {
 	w.watch(t)
 	w.startKEDA(t)
 	w.startKubelet(t)
-	t.Cleanup(func() { // before the cluster is stopped, and the emulator
+	t.Cleanup(func() { // before the cluster and the emulator are stopped
 		cancel(errors.New("the test is over"))
 		w.kubelet.Wait()
 	})
@@ -94,7 +94,7 @@ func (w *world) startCluster(t *testing.T) {
 	must(t, err)
 }
 
-// startKEDA starts the operator as a workload with an identity that may read pools.
+// startKEDA starts the operator as a workload whose identity may read pools.
 func (w *world) startKEDA(t *testing.T) {
 	t.Helper()
 	var err error
@@ -102,7 +102,7 @@ func (w *world) startKEDA(t *testing.T) {
 	must(t, err)
 	t.Cleanup(w.entra.Close)
 	must(t, w.entra.For(w.e))
-	w.entra.Translate = w.vouch
+	w.entra.Translate = w.translate
 	w.helm(t, "keda", "install", "crds", filepath.Join(*bin, "keda-crds"), "--create-namespace")
 	_, err = w.client.CoreV1().ServiceAccounts("keda").Create(w.ctx, &v1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "keda-operator"}}, metav1.CreateOptions{})
 	must(t, err)
@@ -120,9 +120,10 @@ func (w *world) startKEDA(t *testing.T) {
 		"AZURE_FEDERATED_TOKEN_FILE=" + file, "SSL_CERT_FILE=" + w.entra.CA, "HTTPS_PROXY=" + w.entra.Proxy}))
 }
 
-// vouch is Entra ID's trust in the cluster: the API server itself says whose a token is, and the emulator, which knows one
-// cluster only, gets that subject's token of its own. What is nobody's stays as it is, and is refused.
-func (w *world) vouch(assertion string) (string, error) {
+// translate plays Entra ID's trust in the cluster: the API server itself reviews a token, and the
+// emulator, which only knows its own cluster, issues its own token for that subject. A token that
+// the API server does not know stays as it is, and is refused.
+func (w *world) translate(assertion string) (string, error) {
 	review, err := w.client.AuthenticationV1().TokenReviews().Create(w.ctx, &authv1.TokenReview{
 		Spec: authv1.TokenReviewSpec{Token: assertion, Audiences: []string{exchange}}}, metav1.CreateOptions{})
 	if err != nil {
@@ -134,7 +135,7 @@ func (w *world) vouch(assertion string) (string, error) {
 	return w.e.TryProjectedToken(review.Status.User.Username)
 }
 
-// identity makes one for a service account, with a role on a pool.
+// identity creates an identity for a service account, with a role on a pool.
 func (w *world) identity(t *testing.T, namespace, account, pool, role string) emulated.Identity {
 	t.Helper()
 	id := emulated.Identity{ObjectID: uuid.NewString(), Name: namespace + "-" + account, Member: true,
@@ -156,7 +157,7 @@ func (w *world) startKubelet(t *testing.T) {
 	must(t, err)
 }
 
-// watch keeps what there is of Jobs and pods, and tells of changes.
+// watch stores the Jobs and pods that exist, and signals changes.
 func (w *world) watch(t *testing.T) {
 	t.Helper()
 	factory := informers.NewSharedInformerFactory(w.client, 0)
@@ -179,7 +180,7 @@ func (w *world) watch(t *testing.T) {
 	cache.WaitForCacheSync(w.ctx.Done(), jobs.HasSynced, pods.HasSynced)
 }
 
-// until waits until it is so, looking at each change of a Job or pod.
+// until waits for a condition, and checks it at each change of a Job or pod.
 func (w *world) until(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	late := time.After(*patience)
@@ -200,7 +201,7 @@ func (w *world) until(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// event waits for an event of a pool, or fails when that takes too long.
+// event waits for an event of a pool, or fails after a timeout.
 func (w *world) event(t *testing.T, pool, what string, match func(emulated.Event) bool) emulated.Event {
 	t.Helper()
 	return w.e.WaitEventFor(t, w.ctx, *patience, pool+": "+what, func(ev emulated.Event) bool { return ev.Pool == pool && match(ev) })

@@ -1,5 +1,4 @@
-// Package terraform holds that docs/container-apps.md's Terraform is well-formed
-// and formatted as terraform fmt would. No provider can be had here, so whether it
-// means what it says is not looked at. A module of its own: hcl is not to be one
-// of azptend's dependencies.
+// Package terraform checks that the Terraform in docs/container-apps.md is well-formed, and
+// formatted as by terraform fmt. No provider is available here, so it does not check the meaning.
+// It is a module of its own, so that azptend does not depend on hcl.
 package terraform

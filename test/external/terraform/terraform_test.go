@@ -14,7 +14,7 @@ import (
 
 const page = "../../../docs/container-apps.md"
 
-// snippet is the page's only block of HCL.
+// snippet returns the page's only block of HCL.
 func snippet(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(page)
@@ -28,7 +28,7 @@ func snippet(t *testing.T) string {
 	return blocks[0][1]
 }
 
-// fault says why a text is not HCL as terraform fmt leaves it.
+// fault returns the reason why a text is not HCL as formatted by terraform fmt.
 func fault(text string) error {
 	if _, diags := hclsyntax.ParseConfig([]byte(text), "main.tf", hcl.InitialPos); diags.HasErrors() {
 		return diags
@@ -45,9 +45,8 @@ func TestTheSnippet(t *testing.T) {
 	}
 }
 
-// TestItGivesEachParameter: templatefile refuses a file that takes what it is not
-// given.
-func TestItGivesEachParameter(t *testing.T) {
+// TestEachVariableHasAValue: templatefile fails for a file that uses a variable without a value.
+func TestEachVariableHasAValue(t *testing.T) {
 	text := snippet(t)
 	file, err := os.ReadFile("../../../deploy/container-apps/agents-job.yaml")
 	if err != nil {

@@ -13,14 +13,13 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// packages are what the page's commands need and Debian's smallest lacks.
+// packages are those that the page's commands need and a minimal Debian lacks.
 const packages = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates"
 
-// cloudInit is brought by apt: debootstrap configures its Python in an order that
-// fails.
+// cloudInit is installed by apt, because debootstrap configures its Python in an order that fails.
 const cloudInit = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init"
 
-// checkNeeds says what this machine lacks, before minutes are spent on it.
+// checkNeeds checks early what this machine lacks.
 func checkNeeds() error {
 	if os.Geteuid() != 0 {
 		return errors.New("cannot boot a machine: not root")
@@ -39,41 +38,40 @@ func checkNeeds() error {
 	return nil
 }
 
-// machine is a Debian that systemd-nspawn boots. It has the host's network, and
-// so the emulator on its loopback.
+// machine is a Debian booted by systemd-nspawn. It has the host's network, so it reaches the
+// emulator on the host's loopback.
 type machine struct {
 	root   string
 	nspawn *exec.Cmd
-	leader string        // the host's word for its PID 1
+	leader string        // the host's process id of its PID 1
 	off    chan struct{} // closed when it is shut down
 }
 
-// fill makes the machine's disk.
+// fill creates the machine's disk.
 func (m *machine) fill(ctx context.Context, base string) error {
 	if _, err := os.Stat(filepath.Join(base, "etc/debian_version")); err != nil {
 		fmt.Println("debootstrap --variant=minbase --include=" + packages + " bookworm")
-		if err := loud(exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, "bookworm", base)); err != nil {
+		if err := run(exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, "bookworm", base)); err != nil {
 			return fmt.Errorf("cannot make a Debian: %w", err)
 		}
-		if err := loud(exec.CommandContext(ctx, "chroot", base, "sh", "-c", cloudInit)); err != nil {
+		if err := run(exec.CommandContext(ctx, "chroot", base, "sh", "-c", cloudInit)); err != nil {
 			return fmt.Errorf("cannot bring cloud-init: %w", err)
 		}
 	}
-	return loud(exec.CommandContext(ctx, "cp", "-a", base, m.root))
+	return run(exec.CommandContext(ctx, "cp", "-a", base, m.root))
 }
 
-// bring puts what the page downloads into the machine, and returns the SHA-256 of
-// the agent's archive.
-func (m *machine) bring(ctx context.Context, programs launch.Programs) (string, error) {
-	if err := loud(exec.CommandContext(ctx, "cp", programs.Azptend, filepath.Join(m.root, "srv/azptend"))); err != nil {
+// copyDownloads copies the files that the page downloads into the machine, and returns the SHA-256
+// of the agent's archive.
+func (m *machine) copyDownloads(ctx context.Context, programs launch.Programs) (string, error) {
+	if err := run(exec.CommandContext(ctx, "cp", programs.Azptend, filepath.Join(m.root, "srv/azptend"))); err != nil {
 		return "", err
 	}
 	return programs.Pack(filepath.Join(m.root, "srv/agent.tar.gz"))
 }
 
-// seed gives cloud-init the page's cloud-config, with the emulator's settings and
-// the machine's files where the page has addresses. First cloud-init is asked what
-// it thinks of it.
+// seed gives the page's cloud-config to cloud-init, with the emulator's settings, and with local
+// files in place of the page's addresses. Before that, cloud-init validates the cloud-config.
 func (m *machine) seed(ctx context.Context, page, sum string, settings []string) error {
 	b, err := os.ReadFile(page)
 	if err != nil {
@@ -106,7 +104,7 @@ func (m *machine) seed(ctx context.Context, page, sum string, settings []string)
 	if err := os.WriteFile(filepath.Join(dir, "user-data"), []byte(config), 0o600); err != nil {
 		return err
 	}
-	return loud(exec.CommandContext(ctx, "chroot", m.root, "cloud-init", "schema", "--config-file", "/var/lib/cloud/seed/nocloud/user-data"))
+	return run(exec.CommandContext(ctx, "chroot", m.root, "cloud-init", "schema", "--config-file", "/var/lib/cloud/seed/nocloud/user-data"))
 }
 
 // boot starts the machine.
@@ -126,8 +124,8 @@ func (m *machine) boot(ctx context.Context) error {
 	})
 }
 
-// pull is pulling the plug, for a machine that was not shut down.
-func (m *machine) pull() {
+// kill stops a machine that was not shut down.
+func (m *machine) kill() {
 	_ = m.nspawn.Process.Kill()
 	<-m.off
 }
@@ -140,13 +138,13 @@ func (m *machine) in(ctx context.Context, command ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// property is what systemd says of the unit.
+// property returns a property of the unit.
 func (m *machine) property(ctx context.Context, name string) string {
 	out, _ := m.in(ctx, "systemctl", "show", "azptend", "--property="+name, "--value")
 	return out
 }
 
-// until waits for what systemd has no event for that could be waited for here.
+// until polls a condition for which systemd has no event that could be awaited here.
 func (m *machine) until(ctx context.Context, what string, is func() bool) error {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
@@ -164,8 +162,8 @@ func (m *machine) until(ctx context.Context, what string, is func() bool) error 
 	return nil
 }
 
-// loud runs a command, and shows what it says only if it fails.
-func loud(c *exec.Cmd) error {
+// run runs a command, and includes its output in an error.
+func run(c *exec.Cmd) error {
 	out, err := c.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", c.Args[0], err, strings.TrimSpace(string(out)))

@@ -1,10 +1,9 @@
-// Command vm walks docs/vm.md where there is no Azure: Debian with systemd as its
-// first process, in a machine of systemd-nspawn, is booted with the page's own
-// cloud-config, and an agent lives there as azptend's unit against an emulator,
-// through a stop, kills, settings that are wrong and the machine's shutdown.
-// `make test-vm` runs it; it needs root, debootstrap, systemd-container and
-// Debian's packages. The agent is the fake one, and what the page downloads are
-// files of the machine: all else is done as the page has it.
+// Command vm follows docs/vm.md without Azure: it boots Debian, with systemd as its first process,
+// in a systemd-nspawn machine with the page's own cloud-config. There an agent runs as azptend's
+// unit against an emulator, through a stop, kills, wrong settings and the machine's shutdown. `make
+// test-vm` runs it; it needs root, debootstrap, systemd-container and Debian's packages. The agent
+// is the fake one, and local files replace the page's downloads. Everything else is done as
+// described on the page.
 package main
 
 import (
@@ -18,26 +17,26 @@ import (
 	"github.com/azptend/azptend/test/internal/launch"
 )
 
-// patience bounds all of it; most is packages.
-const patience = 20 * time.Minute
+// timeout limits the whole run. Most of that time is the installation of packages.
+const timeout = 20 * time.Minute
 
 func main() {
 	programs := launch.Flags()
 	page := flag.String("page", "docs/vm.md", "the page whose cloud-config is used")
 	base := flag.String("base", "", "a folder that debootstrap has filled, to spare the time; made if it is not there")
 	flag.Parse()
-	if err := walk(*programs, *page, *base); err != nil {
+	if err := runPage(*programs, *page, *base); err != nil {
 		fmt.Fprintln(os.Stderr, "vm:", err)
 		os.Exit(1)
 	}
 }
 
-// walk makes the machine, boots it, and lives in it until it is shut down.
-func walk(programs launch.Programs, page, base string) error {
+// runPage creates the machine, boots it, and runs the scenes until it is shut down.
+func runPage(programs launch.Programs, page, base string) error {
 	if err := checkNeeds(); err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(context.Background(), patience)
+	ctx, stop := context.WithTimeout(context.Background(), timeout)
 	defer stop()
 	work, err := os.MkdirTemp("", "azptend-vm-*")
 	if err != nil {
@@ -56,7 +55,7 @@ func walk(programs launch.Programs, page, base string) error {
 	if err := m.fill(ctx, base); err != nil {
 		return err
 	}
-	sum, err := m.bring(ctx, programs)
+	sum, err := m.copyDownloads(ctx, programs)
 	if err != nil {
 		return err
 	}
@@ -66,8 +65,8 @@ func walk(programs launch.Programs, page, base string) error {
 	if err := m.boot(ctx); err != nil {
 		return err
 	}
-	defer m.pull()
-	if err := live(ctx, w, m); err != nil {
+	defer m.kill()
+	if err := playScenes(ctx, w, m); err != nil {
 		journal, _ := m.in(ctx, "journalctl", "--unit", "azptend", "--no-pager", "--output", "cat")
 		output, _ := os.ReadFile(filepath.Join(m.root, "var/log/cloud-init-output.log"))
 		return fmt.Errorf("%w\ncloud-init:\n%s\nthe unit:\n%s", err, output, journal)

@@ -11,8 +11,8 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// live goes through the scenes, in order: each begins with an agent that listens.
-func live(ctx context.Context, w *world, m *machine) error {
+// playScenes plays the scenes in order. Each starts with an agent that listens.
+func playScenes(ctx context.Context, w *world, m *machine) error {
 	for _, scene := range []struct {
 		what string
 		play func(context.Context, *world, *machine) error
@@ -42,7 +42,7 @@ func made(ctx context.Context, w *world, m *machine) error {
 	})
 }
 
-// secrets fails if a job can read what the unit's settings hold.
+// secrets is a script that fails if it can read the unit's settings.
 const secrets = "if cat /etc/azptend/azptend.env || env | grep IDENTITY_; then exit 1; fi\nsleep 1"
 
 func stopped(ctx context.Context, w *world, m *machine) error {
@@ -60,7 +60,7 @@ func stopped(ctx context.Context, w *world, m *machine) error {
 	return errors.Join(ended, w.empty(), start(ctx, w, m))
 }
 
-// start starts the unit; that it comes back means that the agent listens.
+// start starts the unit, and waits for its session. systemctl returns when the agent listens.
 func start(ctx context.Context, w *world, m *machine) error {
 	if out, err := m.in(ctx, "systemctl", "start", "azptend"); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -81,7 +81,7 @@ func killed(ctx context.Context, w *world, m *machine) error {
 	return nil
 }
 
-// override puts lines into a drop-in of the unit's [Service].
+// override writes lines into the [Service] section of a drop-in of the unit.
 func (m *machine) override(ctx context.Context, lines string) error {
 	dir := filepath.Join(m.root, "etc/systemd/system/azptend.service.d")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -97,8 +97,8 @@ func (m *machine) override(ctx context.Context, lines string) error {
 	return nil
 }
 
-// drained drains seven times, and two more than systemd lets a unit start in ten
-// seconds where its limit is not off. The pause before each start is made short.
+// drained drains seven times: two times more than systemd starts a unit within ten seconds, unless
+// its limit is off. It shortens the pause before each start.
 func drained(ctx context.Context, w *world, m *machine) error {
 	if err := m.override(ctx, "RestartSec=10ms\n"); err != nil {
 		return err

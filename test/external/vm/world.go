@@ -9,7 +9,7 @@ import (
 	"github.com/azptend/azptend/internal/emulator"
 )
 
-// world is the emulator, and how much of its journal has been looked at.
+// world is the emulator, with the position in its journal.
 type world struct {
 	*emulator.Emulator
 	base string
@@ -37,7 +37,7 @@ func (w *world) close() {
 	w.stop()
 }
 
-// environment is azptend.env's settings.
+// environment returns the settings for azptend.env.
 func (w *world) environment() []string {
 	var out []string
 	for _, v := range w.Environment(w.base) {
@@ -46,7 +46,7 @@ func (w *world) environment() []string {
 	return out
 }
 
-// await waits for the next event of a type. Agents of other names there are none.
+// await waits for the next event of a type. There is only one agent name.
 func (w *world) await(ctx context.Context, kind string) error {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
@@ -58,7 +58,7 @@ func (w *world) await(ctx context.Context, kind string) error {
 	return nil
 }
 
-// begin queues a job, and returns when its first line is out.
+// begin queues a job, and returns after the first line of its log.
 func (w *world) begin(ctx context.Context, script string) (int64, error) {
 	job, err := w.QueueJob(emulator.JobSpec{Script: "echo begins\n" + script, Force: true})
 	if err != nil {
@@ -68,7 +68,7 @@ func (w *world) begin(ctx context.Context, script string) (int64, error) {
 	return job.RequestID, err
 }
 
-// succeeded is nil if a job has ended well, whose log it returns.
+// succeeded returns the log of a job, and an error if the job did not succeed.
 func (w *world) succeeded(request int64) (string, error) {
 	job, err := w.Job(request)
 	if err != nil {
@@ -81,7 +81,7 @@ func (w *world) succeeded(request int64) (string, error) {
 	return log, err
 }
 
-// empty is nil if no agent is left.
+// empty returns an error if an agent is left.
 func (w *world) empty() error {
 	if left := w.State().Pool("Default").Agents; len(left) != 0 {
 		return fmt.Errorf("the pool has %d agents", len(left))

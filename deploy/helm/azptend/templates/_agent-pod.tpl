@@ -1,4 +1,4 @@
-{{/* The agents' pod, of the root and its restartPolicy. */}}
+{{/* The agents' pod; takes the root and its restartPolicy. */}}
 {{- define "azptend.podTemplate" -}}
 {{- $root := .root -}}
 {{- $v := .root.Values -}}

@@ -3,7 +3,7 @@
 {{- if .Values.keep.identity.type -}}{{ toYaml .Values.keep.identity }}{{- else -}}{{ toYaml .Values.identity }}{{- end -}}
 {{- end -}}
 
-{{/* A service account's annotations, of (dict "identity" . "own" .): by the first Azure's webhook finds the identity. */}}
+{{/* Annotations of a service account; takes (dict "identity" . "own" .). Azure's webhook finds the identity by the first one. */}}
 {{- define "azptend.accountAnnotations" -}}
 {{- $workload := eq .identity.type "workloadIdentity" -}}
 {{- if or $workload .own -}}
@@ -27,7 +27,7 @@ azure.workload.identity/use: "true"
 {{- end -}}
 {{- end -}}
 
-{{/* The variables of an identity. AZP_AUTH forbids the others: without its token a workload identity would else become the node's. */}}
+{{/* The variables of an identity. AZP_AUTH prevents a fallback: a workload identity without its token must not become the node's identity. */}}
 {{- define "azptend.identityEnv" -}}
 {{- if eq .type "workloadIdentity" -}}
 - {name: AZP_AUTH, value: workload-identity}

@@ -1,12 +1,12 @@
-{{/* 2.19 of 2.19.3. */}}
+{{/* KEDA's minor version: 2.19 for 2.19.3. */}}
 {{- define "azptend.kedaVersion" -}}
 {{- regexFind "^2\\.[0-9]+" (toString .Values.keda.version) -}}
 {{- end -}}
 
 {{/*
-Which strategy. KEDA up to 2.19 counts the jobs that run already, 2.20 does not, and 2.21 does unless
+The scaling strategy. KEDA up to 2.19 counts running jobs, 2.20 does not, and 2.21 does unless
 scaleOnInFlight is "false". "default" subtracts the Kubernetes Jobs that run, so it needs them counted;
-"accurate" subtracts only those that are still pending, so it needs them left out. Another pair makes too
+"accurate" subtracts only those that are still pending, so it needs them left out. Another combination starts too
 many agents, or none (kedacore/keda#7747, #7878).
 */}}
 {{- define "azptend.kedaStrategy" -}}
@@ -39,7 +39,7 @@ metadata:
   {{ $field }}: "true"
   {{- end }}
   {{- end }}
-  {{- /* KEDA refuses these two together, even where the first is "false". */}}
+  {{- /* KEDA refuses these two together, even if the first is "false". */}}
   {{- if $k.jobsToFetch }}
   jobsToFetch: {{ $k.jobsToFetch | int64 | quote }}
   {{- else if $k.fetchUnfinishedJobsOnly }}

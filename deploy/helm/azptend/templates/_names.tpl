@@ -15,7 +15,7 @@
 {{ include "azptend.fullname" . }}-keep
 {{- end -}}
 
-{{/* What a selector selects, of (dict "root" . "component" "agent"). It never changes. */}}
+{{/* Labels for a selector; takes (dict "root" . "component" "agent"). They never change. */}}
 {{- define "azptend.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}

@@ -9,7 +9,7 @@
 {{- if hasSuffix "/" $v.organizationURL -}}
 {{- fail (printf "organizationURL is %q: KEDA reads the organisation's name after the last slash, and finds none\nhint: remove the slash at the end" $v.organizationURL) -}}
 {{- end -}}
-{{/* The same rule as azptend run's (AZP_URL): a test holds them together. A user, password or query is not repeated. */}}
+{{/* The same rule as azptend run's (AZP_URL): a test keeps them equal. The message does not repeat a user, password or query. */}}
 {{- if regexMatch "[@?#]" $v.organizationURL -}}
 {{- fail "organizationURL contains a user, a password, a query or a fragment\nhint: use https://dev.azure.com/your-organisation" -}}
 {{- end -}}
@@ -74,7 +74,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The seconds of a duration, as azptend reads it: a plain number is seconds. */}}
+{{/* A duration in seconds, as azptend reads it: a plain number means seconds. */}}
 {{- define "azptend.seconds" -}}
 {{- $seconds := 0.0 -}}
 {{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0 -}}
@@ -84,7 +84,7 @@
 {{- $seconds -}}
 {{- end -}}
 
-{{/* Of (dict "what" its name among the values "value" the duration "least" "most" its bounds). The same rule as azptend's: a test holds them together. */}}
+{{/* Takes (dict "what" its name among the values "value" the duration "least" "most" its bounds). The same rule as azptend's: a test keeps them equal. */}}
 {{- define "azptend.validateDuration" -}}
 {{- $seconds := float64 (include "azptend.seconds" .value) -}}
 {{- if lt $seconds (float64 (include "azptend.seconds" .least)) -}}

@@ -16,7 +16,7 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// A registrar adds an agent, looks for it in every way, changes it and takes it away.
+// A registration tool adds an agent, finds it in every way, changes it and removes it.
 func TestAgents(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t)
@@ -96,7 +96,8 @@ func TestAgents(t *testing.T) {
 	}
 }
 
-// Somebody watches an agent of azptend at work: its job is seen, it cannot be taken away meanwhile, and may be disabled.
+// A client watches a busy agent of azptend: it sees the agent's job, cannot remove the agent
+// meanwhile, and may disable it.
 func TestAgentAtWork(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t)
@@ -125,7 +126,7 @@ func TestAgentAtWork(t *testing.T) {
 		t.Errorf("the agent does not carry azptend's mark: %v", *busy.UserCapabilities)
 	}
 	refused(t, client.DeleteAgent(ctx, taskagent.DeleteAgentArgs{PoolId: ptr(1), AgentId: busy.Id}), 400, "is running a job for pool")
-	// What was read is sent back whole, its request and its times too.
+	// The agent is sent back as it was read, including its request and its times.
 	busy.MaxParallelism = ptr(2)
 	if whole, err := client.UpdateAgent(ctx, taskagent.UpdateAgentArgs{PoolId: ptr(1), AgentId: busy.Id, Agent: &busy}); err != nil ||
 		*whole.MaxParallelism != 2 || !*whole.Enabled {

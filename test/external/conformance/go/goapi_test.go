@@ -1,5 +1,5 @@
-// Package goapi is microsoft's azure-devops-go-api against azptend's emulator: what a program that uses it does with
-// pools, agents, entitlements, the graph and security roles.
+// Package goapi tests Microsoft's azure-devops-go-api against azptend's emulator: what a program
+// that uses the library does with pools, agents, entitlements, the graph and security roles.
 package goapi
 
 import (
@@ -19,7 +19,8 @@ func TestMain(m *testing.M) { os.Exit(emulated.Main(m)) }
 
 func ptr[T any](v T) *T { return &v }
 
-// withToken is a connection with an Entra token: the library knows PATs alone, and lets the header be set.
+// withToken returns a connection with an Entra token. The library only knows PATs, but the header
+// can be set.
 func withToken(org, token string) *azuredevops.Connection {
 	c := azuredevops.NewAnonymousConnection(org)
 	c.AuthorizationString = "Bearer " + token
@@ -35,7 +36,7 @@ func agentsOf(t *testing.T, c *azuredevops.Connection) taskagent.Client {
 	return client
 }
 
-// refused checks that a call failed with this status, and a message that says so much.
+// refused checks that a call failed with this status, and that the message contains this text.
 func refused(t *testing.T, err error, status int, says string) {
 	t.Helper()
 	var byValue azuredevops.WrappedError // the library returns both

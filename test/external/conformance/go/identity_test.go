@@ -14,7 +14,7 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// A program asks whom Azure DevOps takes it for, with every kind of credential.
+// A program asks Azure DevOps for its own identity, with every kind of credential.
 func TestWhoAmI(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t)
@@ -40,7 +40,7 @@ func TestWhoAmI(t *testing.T) {
 	if me, err = ask(azuredevops.NewPatConnection(e.Org, e.PAT)); err != nil || !strings.HasPrefix(*me.AuthenticatedUser.SubjectDescriptor, "aad.") {
 		t.Errorf("the owner of the PAT is %+v, %v", me, err)
 	}
-	// az devops hands an Entra token on as if it were a PAT.
+	// az devops sends an Entra token as if it were a PAT.
 	if me, err = ask(azuredevops.NewPatConnection(e.Org, e.Token(t, known, ""))); err != nil || *me.AuthenticatedUser.ProviderDisplayName != "deployer" {
 		t.Errorf("a token in place of a PAT is %+v, %v", me, err)
 	}
@@ -55,8 +55,8 @@ func TestWhoAmI(t *testing.T) {
 	refused(t, err, 401, "TF400813: The user '' is not authorized to access this resource.")
 }
 
-// Without X-TFS-FedAuthRedirect: Suppress a bad credential gets the sign-in page, which is no error to this library until
-// it reads it: the reason that azptend does its own HTTP.
+// Without X-TFS-FedAuthRedirect: Suppress, a bad credential gets the sign-in page. This library
+// only notices the error when it parses the page. That is why azptend has its own HTTP client.
 func TestSignInPage(t *testing.T) {
 	e := emulated.Start(t)
 	for name, c := range map[string]*azuredevops.Connection{
@@ -71,7 +71,7 @@ func TestSignInPage(t *testing.T) {
 	}
 }
 
-// A collection of Azure DevOps Server names no areas; everything is below its own address then.
+// A collection of Azure DevOps Server lists no resource areas: everything is below its own address.
 func TestServerWithoutAreas(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t, "Default", "linux")
@@ -81,7 +81,8 @@ func TestServerWithoutAreas(t *testing.T) {
 	same(t, "pools", names(t, pools, err), "Default", "linux")
 }
 
-// A service that is busy is told with its own words, and at once: the library does not wait as it is told to.
+// A throttled call fails with the service's own message, and immediately: the library ignores
+// Retry-After.
 func TestBusyService(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t)

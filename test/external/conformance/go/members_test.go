@@ -37,7 +37,7 @@ func subjects(t *testing.T, c *azuredevops.Connection) graph.Client {
 	return client
 }
 
-// withLicence is the wish to have a service principal in the organisation.
+// withLicence is a request to add a service principal to the organisation with a licence.
 func withLicence(objectID string, licence licensing.AccountLicenseType) memberentitlementmanagement.AddServicePrincipalEntitlementArgs {
 	return memberentitlementmanagement.AddServicePrincipalEntitlementArgs{
 		ServicePrincipalEntitlement: &memberentitlementmanagement.ServicePrincipalEntitlement{
@@ -54,7 +54,8 @@ func firstError(r *memberentitlementmanagement.ServicePrincipalEntitlementOperat
 	return fmt.Sprint(*e.Key, " ", *e.Value)
 }
 
-// An administrator lets a managed identity in, gives it a pool, and takes it all back: azptend setup by other hands.
+// An administrator adds a managed identity, gives it a role on a pool, and takes both back, like
+// azptend setup.
 func TestIdentityIsGivenAPool(t *testing.T) {
 	ctx := context.Background()
 	const oid, other = "66666666-6666-4666-8666-666666666666", "77777777-7777-4777-8777-777777777777"
@@ -68,7 +69,7 @@ func TestIdentityIsGivenAPool(t *testing.T) {
 		return names(t, found, err)
 	}
 
-	// Entra ID has only just made it: status 200 all the same, and no success.
+	// The identity is new in Entra ID: the status is 200, but the operation failed.
 	added, err := entitle.AddServicePrincipalEntitlement(ctx, withLicence(oid, licensing.AccountLicenseTypeValues.Express))
 	if err != nil || *added.IsSuccess || firstError(added.OperationResult) != "5000 VS403283: Could not add user '"+oid+"' at this time." {
 		t.Fatalf("the first time it is added: %+v, %v", added, err)
@@ -84,7 +85,8 @@ func TestIdentityIsGivenAPool(t *testing.T) {
 	}
 	same(t, "pools without a role", pools())
 
-	// The role is given by the storage key; by the object id nothing happens, and nothing says so but the count.
+	// The role is assigned by the storage key. With the object id nothing happens, and only the count
+	// of the answer shows it.
 	roles := rolesOnPool(admin, "2")
 	if done, err := roles.give(t, uuid.MustParse(oid), "Administrator"); err != nil || len(done) != 0 {
 		t.Fatalf("a role for the object id: %+v, %v", done, err)
@@ -133,7 +135,8 @@ func TestIdentityIsGivenAPool(t *testing.T) {
 	refused(t, err, 401, "TF401444")
 }
 
-// An auditor lists who is in the organisation, page by page, and resolves one by each of its names.
+// An auditor lists the members of the organisation page by page, and finds one of them by each of
+// its ids.
 func TestGraph(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t)
@@ -169,7 +172,7 @@ func TestGraph(t *testing.T) {
 		t.Errorf("all of them came in %d pages", pages+1)
 	}
 
-	// The storage key and the descriptor are one GUID, but for the digit of its version.
+	// The storage key and the descriptor are the same GUID, except for the version digit.
 	key, err := client.GetStorageKey(ctx, graph.GetStorageKeyArgs{SubjectDescriptor: last.Descriptor})
 	if err != nil {
 		t.Fatal(err)
@@ -194,8 +197,9 @@ func TestGraph(t *testing.T) {
 	refused(t, err, 404, "aadsp.bm9ib2R5")
 }
 
-// Through the graph an identity is added without a licence. The library's own CreateServicePrincipal cannot say whom: its
-// creation context has no origin id. Its client can.
+// Through the graph an identity is added without a licence. The library's own
+// CreateServicePrincipal cannot name the identity, because its creation context has no origin id.
+// The library's client can.
 func TestGraphAddsWithoutALicence(t *testing.T) {
 	ctx := context.Background()
 	const oid = "99999999-9999-4999-8999-999999999990"

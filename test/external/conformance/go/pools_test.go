@@ -34,7 +34,7 @@ func same(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// An administrator looks for pools, makes one, and takes it away again.
+// An administrator lists pools, creates one, and deletes it again.
 func TestPools(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t, "Default", "linux", "Linux arm64")
@@ -53,7 +53,7 @@ func TestPools(t *testing.T) {
 	byID, err := client.GetAgentPoolsByIds(ctx, taskagent.GetAgentPoolsByIdsArgs{PoolIds: &[]int{3, 1, 77}})
 	same(t, "by ids", names(t, byID, err), "Default", "Linux arm64")
 
-	// autoUpdate off is not honoured when a pool is made: it has to be said again.
+	// The service ignores autoUpdate false when it creates a pool: it must be set again.
 	made, err := client.AddAgentPool(ctx, taskagent.AddAgentPoolArgs{Pool: &taskagent.TaskAgentPool{
 		Name: ptr("windows"), AutoUpdate: ptr(false), AutoProvision: ptr(false), PoolType: &taskagent.TaskAgentPoolTypeValues.Automation}})
 	if err != nil {
@@ -76,7 +76,8 @@ func TestPools(t *testing.T) {
 	refused(t, err, 404, "No agent pool found with identifier 4.")
 }
 
-// What is seen of pools, and refused, follows the role: a pool that may not be seen is not there.
+// Visible pools and allowed actions depend on the role. A pool without permission looks like one
+// that does not exist.
 func TestPoolsByRole(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t, "Default", "linux")

@@ -14,7 +14,8 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// What terraform's provider reads of a project: its process, its version control, its team, its scope in the graph.
+// Terraform's provider reads these parts of a project: its process, its version control, its team,
+// its scope in the graph.
 func TestProject(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t)
@@ -40,7 +41,7 @@ func TestProject(t *testing.T) {
 	}
 }
 
-// az devops looks a person up by the alias first, then by everything else.
+// az devops searches for a person by the alias first, then by everything else.
 func TestIdentityByFilter(t *testing.T) {
 	ctx := context.Background()
 	const oid = "55555555-5555-4555-8555-555555555555"

@@ -13,7 +13,7 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// An administrator brings a pool into a project and opens it to all of its pipelines.
+// An administrator adds a pool to a project and opens it to all pipelines of the project.
 func TestPoolInAProject(t *testing.T) {
 	ctx := context.Background()
 	e := emulated.Start(t, "Default")

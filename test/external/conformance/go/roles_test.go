@@ -11,8 +11,8 @@ import (
 	"github.com/microsoft/azure-devops-go-api/azuredevops/v7"
 )
 
-// roleAssignments is what the library lacks, made of its own client as terraform-provider-azuredevops makes it: down to
-// the Accept header, which has no media type.
+// roleAssignments makes the calls that the library lacks with the library's own client, like
+// terraform-provider-azuredevops. Its Accept header has no media type either.
 type roleAssignments struct {
 	client *azuredevops.Client
 	scope  string
@@ -59,7 +59,7 @@ func (r roleAssignments) take(t *testing.T, id uuid.UUID) error {
 	return err
 }
 
-// of is the role that an identity has, "" for none.
+// of returns the role of an identity, "" for none.
 func (r roleAssignments) of(t *testing.T, id uuid.UUID) string {
 	t.Helper()
 	all, err := r.send(t, http.MethodGet, nil)

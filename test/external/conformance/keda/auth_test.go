@@ -65,7 +65,7 @@ func TestWorkloadIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("PATH", t.TempDir()) // where there is an az, KEDA asks it first, and takes no other identity when it fails
+	t.Setenv("PATH", t.TempDir()) // if there is an az, KEDA uses it first, and tries no other identity when it fails
 	t.Setenv("AZURE_AUTHORITY_HOST", entra.URL)
 	t.Setenv("AZURE_TENANT_ID", operator.Tenant)
 	t.Setenv("AZURE_CLIENT_ID", operator.ClientID)
@@ -81,7 +81,7 @@ func TestWorkloadIdentity(t *testing.T) {
 	fails(t, err, "pod identity aws not supported for azure pipelines")
 }
 
-// A PAT that is refused gets the sign-in page with status 203, which KEDA takes for its answer.
+// A refused PAT gets the sign-in page with status 203, which KEDA parses as its answer.
 func TestBadToken(t *testing.T) {
 	e, operator := emulate(t, emulated.Identity{Roles: map[string]string{"linux": "Reader"}})
 	_, err := build(e, trigger{"poolName": "linux"}, pat("no-such-token"))
@@ -89,15 +89,15 @@ func TestBadToken(t *testing.T) {
 	_, err = build(e, trigger{"poolName": "linux"}, auth{})
 	fails(t, err, "no personalAccessToken, Azure service principal, or PodIdentity provider configured")
 
-	// An Entra token may stand in a PAT's place; this one's identity is not in the organisation.
+	// An Entra token can replace a PAT. The identity of this one is not in the organisation.
 	_, err = build(e, trigger{"poolName": "linux"}, pat(e.Token(t, operator.ObjectID, "")))
 	fails(t, err, "status: 401 response: ")
-	countsOneWith := pat(e.PATOf(t, "keda", "Reader") + "\n") // as a Secret made of a file has it
+	countsOneWith := pat(e.PATOf(t, "keda", "Reader") + "\n") // with the newline of a Secret that was created from a file
 	if n, _, err := poll(mustBuild(t, e, trigger{"poolName": "linux"}, countsOneWith)); n != 1 || err != nil {
 		t.Errorf("with a line's end after the PAT KEDA counts %d, %v", n, err)
 	}
 
-	// Throttled: it neither waits nor tries again by itself, and says what it got.
+	// Throttled: KEDA neither waits nor retries, and reports the answer.
 	s := mustBuild(t, e, trigger{"poolName": "linux"}, pat(e.PAT))
 	e.Break(t, emulated.Fault{Path: "/jobrequests", Times: 1, Status: 429, Body: `{"message":"TF400733: ..."}`, Headers: map[string]string{"Retry-After": "7"}})
 	_, _, err = poll(s)

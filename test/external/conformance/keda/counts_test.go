@@ -11,13 +11,13 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// queue fills pool "linux" (id 2) with a request in each of its states:
+// queue fills pool "linux" (id 2) with a request in each state:
 //
-//	finished                        nothing counts it
+//	finished                        no mode counts it
 //	running                         its agent has received it
 //	assigned                        its agent has not received it yet
 //	plain, maven, maven and docker, MAVEN, maven with the demand for a version that Azure DevOps adds to most, and gpu,
-//	which no agent could do: they wait
+//	which no agent could run: they wait
 func queue(t *testing.T) *emulated.Emulator {
 	t.Helper()
 	e := emulated.Start(t, "Default", "linux", "linux2")
@@ -29,8 +29,8 @@ func queue(t *testing.T) *emulated.Emulator {
 	e.WaitJob(t, running, "job.started")
 	e.WaitJob(t, running, "message.deleted")
 	e.RunAgent(t, "second", "AZP_POOL=linux")
-	e.Hold(t, http.MethodDelete, "/pools/2/messages/")   // the acknowledgement, and
-	e.Hold(t, http.MethodPatch, "/pools/2/jobrequests/") // the renewal of the lock: by whichever comes first a job is received
+	e.Hold(t, http.MethodDelete, "/pools/2/messages/")   // holds the acknowledgement, and
+	e.Hold(t, http.MethodPatch, "/pools/2/jobrequests/") // the renewal of the lock: either of them marks the job as received
 	assigned := e.Queue(t, emulated.Job{Pool: "linux", Name: "assigned", Script: "true"})
 	e.WaitJob(t, assigned, "message.delivered")
 	t.Cleanup(func() {
@@ -46,7 +46,7 @@ func queue(t *testing.T) *emulated.Emulator {
 	return e
 }
 
-// Somebody tries each of the scaler's modes on a queue that has one of everything.
+// Each mode of the scaler, with a queue that has a request in each state.
 func TestCounts(t *testing.T) {
 	e := queue(t)
 	inPool := trigger{"poolName": "linux"}
@@ -54,20 +54,20 @@ func TestCounts(t *testing.T) {
 		want int64
 		tr   trigger
 	}{
-		{8, trigger{}}, // all that has not finished: the running one too
+		{8, trigger{}}, // all unfinished requests, including the running one
 		{7, trigger{"scaleOnInFlight": "false"}},
 		{8, trigger{"fetchUnfinishedJobsOnly": "true"}},
 		{7, trigger{"fetchUnfinishedJobsOnly": "true", "scaleOnInFlight": "false"}},
-		{3, trigger{"jobsToFetch": "3"}}, // the newest
+		{3, trigger{"jobsToFetch": "3"}}, // the newest ones
 
 		{7, trigger{"parent": "template"}}, // not gpu
 		{6, trigger{"parent": "template", "scaleOnInFlight": "false"}},
 		{7, trigger{"parent": "template", "fetchUnfinishedJobsOnly": "true"}},
-		{0, trigger{"parent": "Template"}}, // case counts here
-		{3, trigger{"parent": "first"}},    // what asks for nothing
-		{2, trigger{"parent": "second"}},   // it was not there when "running" was assigned
+		{0, trigger{"parent": "Template"}}, // this is case-sensitive
+		{3, trigger{"parent": "first"}},    // requests without demands
+		{2, trigger{"parent": "second"}},   // this agent did not exist yet when "running" was assigned
 
-		{5, trigger{"demands": "maven"}}, // and what asks for nothing
+		{5, trigger{"demands": "maven"}}, // and requests without demands
 		{4, trigger{"demands": "maven", "scaleOnInFlight": "false"}},
 		{6, trigger{"demands": "maven,docker"}},
 		{5, trigger{"demands": "maven, docker"}}, // " docker" is another demand
@@ -81,7 +81,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// The pool may be named in several ways, and a wrong one comes out in several ways.
+// The ways to name the pool, and the errors for wrong names.
 func TestPool(t *testing.T) {
 	e := emulated.Start(t, "linux", "linux2", "Linux arm64")
 	for i, pool := range []string{"linux", "linux2", "linux2", "Linux arm64"} {
@@ -96,9 +96,9 @@ func TestPool(t *testing.T) {
 	_, err := build(e, trigger{"poolName": "linux3"}, pat(e.PAT))
 	fails(t, err, "agent pool with name `linux3` not found")
 	_, err = build(e, trigger{"poolName": "linux"}, pat(e.PATOf(t, "tool", "")))
-	fails(t, err, "agent pool with name `linux` not found") // no View on it
+	fails(t, err, "agent pool with name `linux` not found") // no View permission on it
 	_, _, err = poll(mustBuild(t, e, trigger{"poolID": "99"}, pat(e.PAT)))
-	fails(t, err, "No agent pool found with identifier 99.") // not before the first poll
+	fails(t, err, "No agent pool found with identifier 99.") // only at the first poll
 	_, err = build(e, trigger{"poolName": "linux", "organizationURL": e.Org + "/"}, pat(e.PAT))
 	fails(t, err, "failed to extract organization name")
 
@@ -108,7 +108,7 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// One look for the pool, and then one request a poll, in the form that the mode asks for.
+// One request to find the pool, and then one request per poll, in the form that the mode needs.
 func TestRequests(t *testing.T) {
 	e := emulated.Start(t, "linux")
 	for _, c := range []struct {
@@ -138,7 +138,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Azure DevOps lists 200 requests whatever $top says; the unfinished alone it lists all.
+// Azure DevOps lists 200 requests whatever $top says. If only unfinished ones are requested, it
+// lists all of them.
 func TestLongQueue(t *testing.T) {
 	e := emulated.Start(t, "linux")
 	for range 210 {

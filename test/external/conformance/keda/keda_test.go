@@ -1,5 +1,5 @@
-// Package keda is KEDA's own azure-pipelines scaler against azptend's emulator: what it counts is how many agents a
-// cluster starts.
+// Package keda tests KEDA's own azure-pipelines scaler against azptend's emulator. The count of the
+// scaler decides how many agents a cluster starts.
 package keda
 
 import (
@@ -27,18 +27,18 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer entra.Close()
-	os.Setenv("SSL_CERT_FILE", entra.CA) // these are read once in a process's life
+	os.Setenv("SSL_CERT_FILE", entra.CA) // a process reads these only once
 	os.Setenv("HTTPS_PROXY", entra.Proxy)
-	for _, name := range []string{"NO_PROXY", "no_proxy", "SSL_CERT_DIR"} { // the machine's, past what was just set
+	for _, name := range []string{"NO_PROXY", "no_proxy", "SSL_CERT_DIR"} { // variables of the machine, which would override the ones above
 		os.Unsetenv(name)
 	}
 	return emulated.Main(m)
 }
 
-// entra is Entra ID in front of the emulator of the test that runs.
+// entra is Entra ID in front of the emulator of the current test.
 var entra *emulated.Entra
 
-// trigger is what a ScaledJob says: spec.triggers[].metadata.
+// trigger is the metadata of a ScaledJob: spec.triggers[].metadata.
 type trigger map[string]string
 
 func (tr trigger) with(more trigger) trigger {
@@ -47,7 +47,7 @@ func (tr trigger) with(more trigger) trigger {
 	return out
 }
 
-// auth is what a TriggerAuthentication resolves to.
+// auth holds the values that a TriggerAuthentication resolves to.
 type auth struct {
 	params map[string]string
 	pod    kedav1alpha1.AuthPodIdentity
@@ -55,7 +55,7 @@ type auth struct {
 
 func pat(token string) auth { return auth{params: map[string]string{"personalAccessToken": token}} }
 
-// build makes the scaler, as KEDA's operator does when it first sees a ScaledJob.
+// build creates the scaler, as KEDA's operator does when it first sees a ScaledJob.
 func build(e *emulated.Emulator, tr trigger, a auth) (scalers.Scaler, error) {
 	return scalers.NewAzurePipelinesScaler(context.Background(), &scalersconfig.ScalerConfig{
 		ScalableObjectName: "agents", ScalableObjectNamespace: "ci", ScalableObjectType: "ScaledJob",
@@ -74,7 +74,8 @@ func mustBuild(t *testing.T, e *emulated.Emulator, tr trigger, a auth) scalers.S
 	return s
 }
 
-// poll is what the operator does each pollingInterval: the length of the queue, and whether that is active.
+// poll does what the operator does every pollingInterval: it returns the length of the queue, and
+// whether the scaler is active.
 func poll(s scalers.Scaler) (int64, bool, error) {
 	ctx := context.Background()
 	name := s.GetMetricSpecForScaling(ctx)[0].External.Metric.Name
@@ -85,7 +86,7 @@ func poll(s scalers.Scaler) (int64, bool, error) {
 	return values[0].Value.Value(), active, nil
 }
 
-// counts checks the length of the queue as a new scaler with this trigger has it.
+// counts checks the length of the queue that a new scaler with this trigger returns.
 func counts(t *testing.T, e *emulated.Emulator, want int64, tr trigger) {
 	t.Helper()
 	got, active, err := poll(mustBuild(t, e, tr, pat(e.PAT)))
@@ -94,7 +95,7 @@ func counts(t *testing.T, e *emulated.Emulator, want int64, tr trigger) {
 	}
 }
 
-// fails checks that an error says so much.
+// fails checks that an error contains this text.
 func fails(t *testing.T, err error, says string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), says) {

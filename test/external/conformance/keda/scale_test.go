@@ -10,9 +10,11 @@ import (
 	"github.com/azptend/azptend/test/external/conformance/go/emulated"
 )
 
-// A pool that scales from zero: the placeholder lets jobs in, KEDA counts them, and each agent that is started serves one.
-// The counts are those of the two pairs that are right: "default" takes the Jobs that run off all that has not finished,
-// "accurate" the Jobs that are pending (none here, an agent has its session when RunAgent returns) off what waits.
+// A pool that scales from zero: with the placeholder the server accepts jobs, KEDA counts them, and
+// each started agent runs one. The counts are those of the two valid combinations: "default"
+// subtracts the running Jobs from all unfinished requests. "accurate" subtracts the pending Jobs
+// from the waiting requests. No Job is pending here, because an agent has its session when RunAgent
+// returns.
 func TestScaleFromZero(t *testing.T) {
 	e := emulated.Start(t, "linux")
 	goOn := filepath.Join(t.TempDir(), "go-on")
@@ -59,7 +61,7 @@ func TestScaleFromZero(t *testing.T) {
 	}
 	e.WaitJob(t, one, "job.finished")
 	e.WaitJob(t, two, "job.finished")
-	both("the two have ended", 1, 1) // --once: neither took the third
+	both("the two have ended", 1, 1) // --once: neither of them accepted the third job
 	start("agent-3", three)
 	e.WaitJob(t, three, "job.finished")
 	both("all is done", 0, 0)

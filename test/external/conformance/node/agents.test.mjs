@@ -31,7 +31,7 @@ test('a placeholder is made, looked for, changed and taken away', async (t) => {
 
   assert.equal((await api.updateAgent({ id: made.id, enabled: false, maxParallelism: 2 }, 1, made.id)).enabled, false);
   assert.match(await failure(api.updateAgent({ id: made.id + 1, enabled: true }, 1, made.id)), /^400 /);
-  // What was read is sent back whole, with the library's numbers for the service's words.
+  // The agent is sent back as it was read, with the library's numbers in place of the service's names.
   assert.equal((await api.updateAgent({ ...full, enabled: true }, 1, made.id)).enabled, true);
   assert.deepEqual((await api.updateAgentUserCapabilities({ gpu: 'a100' }, 1, made.id)).userCapabilities, { gpu: 'a100' });
   assert.deepEqual((await e.agent('template')).userCapabilities, { gpu: 'a100' });
@@ -39,7 +39,7 @@ test('a placeholder is made, looked for, changed and taken away', async (t) => {
   await api.deleteAgent(1, made.id);
   assert.equal(await api.getAgent(1, made.id), null);
   assert.equal(await e.agent('renamed'), undefined);
-  // Deleting it again is a 404, of which the library makes a success.
+  // A second delete is a 404, which the library reports as a success.
   await api.deleteAgent(1, made.id);
 });
 

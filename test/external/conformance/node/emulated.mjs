@@ -1,5 +1,5 @@
-// azptend's emulator, and agents of it, in processes of their own: of azptend these tests see its binary, what
-// "azptend-lab emulate" prints, and the control API below /_emulator/ (docs/emulator.md).
+// azptend's emulator, and agents for it, as separate processes. These tests only see azptend's binary, the output
+// of "azptend-lab emulate", and the control API below /_emulator/ (docs/emulator.md).
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';

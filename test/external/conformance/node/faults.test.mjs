@@ -8,8 +8,8 @@ test('a credential that is refused: an error with Suppress, silence without', as
   const expired = await e.control('PUT', '/pats', { name: 'old', expires: '2020-01-01T00:00:00Z' });
   assert.equal(await failure(e.web(expired.token).connect()), '401 Access Denied: The Personal Access Token used has expired.');
 
-  // What the service answers to who does not say Suppress, as a proxy may that takes the header away: the library makes
-  // a success with nothing of it.
+  // The answer of the service without X-TFS-FedAuthRedirect: Suppress, for example because a proxy removes the
+  // header: the library reports a success with an empty result.
   const api = await e.web().getTaskAgentApi();
   const { status, headers } = await fetch(`${e.org}/_apis/connectionData`, { headers: { Authorization: 'Basic ' + btoa(':no-such-token') } });
   assert.deepEqual([status, headers.get('content-type')], [203, 'text/html; charset=utf-8']);

@@ -19,7 +19,7 @@ test('an administrator looks for pools, makes one and takes it away', async (t) 
   assert.deepEqual(names(await api.getAgentPoolsByIds([3, 1], ta.TaskAgentPoolActionFilter.Manage)), ['Default', 'Linux arm64']);
   assert.equal((await api.getAgentPool(2)).poolType, ta.TaskAgentPoolType.Automation);
 
-  // autoUpdate off is not honoured when a pool is made: it has to be said again.
+  // The service ignores autoUpdate false when it creates a pool: it must be set again.
   const made = await api.addAgentPool({ name: 'windows', autoUpdate: false, autoProvision: false, poolType: ta.TaskAgentPoolType.Automation });
   assert.equal(made.autoUpdate, true);
   assert.ok(made.createdOn instanceof Date);

@@ -15,12 +15,12 @@ test('pools in a project, and the packages of the agent', async (t) => {
   assert.deepEqual(names(await api.getAgentQueuesByNames(['Default', 'linux', 'no'], project.name)), ['Default', 'linux']);
   assert.deepEqual(names(await api.getAgentQueuesForPools([2], project.id)), ['linux']);
   assert.deepEqual(names(await api.getAgentQueuesByIds([linux.id], project.id)), ['linux']);
-  const made = await api.addAgentQueue({ name: 'windows' }, project.id, true); // and the pool with it
+  const made = await api.addAgentQueue({ name: 'windows' }, project.id, true); // creates the pool too
   assert.equal((await api.getAgentPool(made.pool.id)).name, 'windows');
   await api.deleteAgentQueue(made.id, project.id);
   assert.equal(await api.getAgentQueue(made.id, project.id), null);
 
-  const platform = process.arch === 'arm64' ? 'linux-arm64' : 'linux-x64'; // the fake agent's
+  const platform = process.arch === 'arm64' ? 'linux-arm64' : 'linux-x64'; // the platform of the fake agent
   const [newest] = await api.getPackages('agent', platform, 1);
   assert.equal(newest.platform, platform);
   const { major, minor, patch } = newest.version;

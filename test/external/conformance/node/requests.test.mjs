@@ -33,7 +33,7 @@ test('who watches a queue sees each request in its state, in every form of the q
   assert.deepEqual(waits.demands, ['maven', 'Agent.Version -gtVersion 2.182.1']);
   assert.equal(await api.getAgentRequest(1, 99), null);
 
-  // The newest, in pages; and the library drops the header that tells where the next begins.
+  // The newest ones, in pages. The library drops the header with the position of the next page.
   const top = await api.getAgentRequests(1, 2);
   assert.deepEqual(top.map((x) => x.requestId), [queued.requestId, running.requestId]);
   assert.ok(top.every((x) => x.matchedAgents === undefined), '$top drops matchedAgents');

@@ -25,7 +25,7 @@ test('an administrator hands out roles on a pool, and takes them back', async (t
   assert.deepEqual(await pools(), ['linux']);
   assert.deepEqual([await assigned('1'), await assigned('2')], [[], ['Administrator, Assigned']]);
 
-  // The trap: an object id, or nobody's id, is passed over in silence.
+  // A trap: an object id, or an unknown id, is silently ignored.
   assert.deepEqual(await roles.setRoleAssignments([{ roleName: 'Reader', userId: oid }], scope, '1'), []);
   await roles.setRoleAssignments([{ roleName: 'Reader', userId: id }], 'distributedtask.globalagentpoolrole', '0');
   assert.deepEqual(await assigned('1'), ['Reader, Inherited']);

@@ -1,5 +1,5 @@
-// Package cluster starts a Kubernetes control plane on this machine's loopback: etcd, the API server, the controller
-// manager and KEDA's operator, and ends them. Nothing listens elsewhere. keda-and-kubernetes.md 2b and 3.
+// Package cluster starts and stops a Kubernetes control plane on loopback: etcd, the API server,
+// the controller manager and KEDA's operator. keda-and-kubernetes.md 2b and 3.
 package cluster
 
 import (
@@ -16,20 +16,21 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// token is the administrator's; the API server's port is this machine's alone.
+// token is the administrator's. The API server's port is only reachable on this machine.
 const token = "loopback-administrator"
 
-// Cluster is one that runs.
+// Cluster is a running control plane.
 type Cluster struct {
 	Config     *rest.Config
-	Kubeconfig string // for helm and a person's kubectl
+	Kubeconfig string // for helm and kubectl
 	APIServer  string // host:port
 	dir, bin   string
 	ended      []chan struct{}
 	stops      []func()
 }
 
-// Start starts all but KEDA, with programs from bin and what they write in dir. Stop ends them.
+// Start starts everything except KEDA, with the programs in bin. Their files go into dir. Stop
+// stops them.
 func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 	c := &Cluster{dir: dir, bin: bin}
 	if err := c.start(ctx); err != nil {
@@ -67,14 +68,15 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.run("kube-controller-manager", nil, "--kubeconfig="+c.Kubeconfig, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[3]),
 		"--cert-dir="+c.path("controllers"), "--leader-elect=false", "--service-account-private-key-file="+c.path("sa.key"),
 		"--root-ca-file="+c.path("apiserver/apiserver.crt"),
-		// The test's nodes have no heart that beats.
+		// The test's nodes send no heartbeats.
 		"--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller"); err != nil {
 		return err
 	}
 	return c.ready(ctx, "kube-controller-manager", fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[3]))
 }
 
-// StartKEDA starts the operator in namespace keda, with this environment besides. Its CRDs are there already.
+// StartKEDA starts the operator in namespace keda, with this additional environment. Its CRDs must
+// exist.
 func (c *Cluster) StartKEDA(ctx context.Context, env []string) error {
 	ports, err := FreePorts(3)
 	if err != nil {
@@ -89,7 +91,7 @@ func (c *Cluster) StartKEDA(ctx context.Context, env []string) error {
 	return c.ready(ctx, "keda-operator", "http://"+at(ports[1])+"/readyz")
 }
 
-// Stop ends all of it, last first.
+// Stop stops all programs in reverse order.
 func (c *Cluster) Stop() {
 	for i := len(c.stops) - 1; i >= 0; i-- {
 		c.stops[i]()
@@ -99,7 +101,7 @@ func (c *Cluster) Stop() {
 
 func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }
 
-// run starts a program, whose output goes into a file of its name.
+// run starts a program. Its output goes into a file with its name.
 func (c *Cluster) run(name string, env []string, args ...string) error {
 	log, err := os.Create(c.path(name + ".log"))
 	if err != nil {
@@ -109,7 +111,7 @@ func (c *Cluster) run(name string, env []string, args ...string) error {
 	p := exec.Command(filepath.Join(c.bin, name), args...)
 	p.Stdout, p.Stderr, p.Dir = log, log, c.dir
 	p.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir}, env...)
-	// A group of its own, so that Ctrl-C reaches the test alone; and should that die, they die with it.
+	// It has its own process group, so that Ctrl-C reaches only the test, and it dies with the test.
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.Start(); err != nil {
 		return err
@@ -129,7 +131,7 @@ func (c *Cluster) run(name string, env []string, args ...string) error {
 	return nil
 }
 
-// ready waits until the program that was started last answers that it is ready.
+// ready waits until the program that was started last reports that it is ready.
 func (c *Cluster) ready(ctx context.Context, name, url string) error {
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: noVerify, DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	for {
@@ -149,12 +151,12 @@ func (c *Cluster) ready(ctx context.Context, name, url string) error {
 			return fmt.Errorf("%s ended before it was ready: see %s", name, c.path(name+".log"))
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w; see %s", name, context.Cause(ctx), c.path(name+".log"))
-		case <-time.After(100 * time.Millisecond): // nothing tells of it
+		case <-time.After(100 * time.Millisecond): // there is no event to wait for
 		}
 	}
 }
 
-// FreePorts are ports of loopback that nobody listens on now, each another.
+// FreePorts returns different free ports of loopback.
 func FreePorts(n int) ([]int, error) {
 	var out []int
 	for range n {
@@ -162,7 +164,7 @@ func FreePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // all are taken until the last is, so that they differ
+		defer l.Close() // the ports stay in use until all are found, so that they differ
 		out = append(out, l.Addr().(*net.TCPAddr).Port)
 	}
 	return out, nil

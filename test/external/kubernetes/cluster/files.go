@@ -18,10 +18,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// noVerify: the programs make their certificates themselves, and listen on loopback.
+// noVerify: the programs create their own certificates, and listen on loopback.
 var noVerify = &tls.Config{InsecureSkipVerify: true}
 
-// writeFiles writes what the programs want to read: keys, the administrator's token, and how to reach the API server.
+// writeFiles writes the programs' input files: keys, the administrator's token, and kubeconfig
+// files for the API server.
 func (c *Cluster) writeFiles(port int) error {
 	c.APIServer = fmt.Sprintf("127.0.0.1:%d", port)
 	c.Kubeconfig = c.path("kubeconfig")

@@ -1,7 +1,7 @@
-// Command container is what the test's kubelet starts for each container, in namespaces of its own, as process 1 of them:
-// it makes the container's file system (this machine's, overlaid, with the image's files and the pod's volumes in their
-// places), becomes the container's user, and then the container's program. It needs root and an overlay file system; no
-// container engine.
+// Command container starts a container for the test's kubelet, as process 1 in its own namespaces.
+// It creates the container's file system (an overlay on this machine's, with the image's files and
+// the pod's volumes), changes to the container's user, and executes the container's program. It
+// needs root and an overlay file system, but no container engine.
 package main
 
 import (
@@ -19,14 +19,14 @@ import (
 )
 
 func main() {
-	runtime.LockOSThread() // what is set below is of a thread, and Exec is to be by the same
+	runtime.LockOSThread() // the attributes below belong to a thread, and the same thread must call Exec
 	if err := become(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot start the container:", err)
-		os.Exit(128) // as a container runtime's own failure
+		os.Exit(128) // the exit code of a container runtime that fails
 	}
 }
 
-// become does not return where it succeeds.
+// become only returns if it fails.
 func become(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -50,7 +50,8 @@ func become(file string) error {
 	return fmt.Errorf("%s: %w", path, unix.Exec(path, c.Args, c.Env))
 }
 
-// makeRoot makes the root in c.Scratch, which is not below it for anybody else: the namespace is our own.
+// makeRoot creates the root in c.Scratch. Nobody else sees its mounts, because the mount namespace
+// is our own.
 func makeRoot(c spec.Container) (string, error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return "", fmt.Errorf("making mounts private: %w", err)
@@ -70,7 +71,7 @@ func makeRoot(c spec.Container) (string, error) {
 	if err := unix.Mount("proc", filepath.Join(root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return "", fmt.Errorf("/proc: %w", err)
 	}
-	for i, folder := range c.Image { // written to in the container alone, as layers are
+	for i, folder := range c.Image { // only the container sees its changes, as with image layers
 		target, err := securejoin.SecureJoin(root, folder.Target)
 		if err != nil {
 			return "", err
@@ -97,7 +98,7 @@ func makeRoot(c spec.Container) (string, error) {
 	return root, nil
 }
 
-// overlay mounts what is in lower at target, with changes in a folder of scratch's.
+// overlay mounts lower at target, with changes in a directory of scratch.
 func overlay(scratch, lower, target string) error {
 	upper, work := filepath.Join(scratch, "upper"), filepath.Join(scratch, "work")
 	for _, dir := range []string{upper, work, target} {
@@ -105,7 +106,7 @@ func overlay(scratch, lower, target string) error {
 			return err
 		}
 	}
-	var s unix.Stat_t // the upper folder's owner and mode are the mount's
+	var s unix.Stat_t // the mount gets the owner and mode of the upper directory
 	if err := unix.Stat(lower, &s); err != nil {
 		return fmt.Errorf("%s: %w", lower, err)
 	}
@@ -122,7 +123,7 @@ func overlay(scratch, lower, target string) error {
 }
 
 func bind(root string, m spec.Mount) error {
-	target, err := securejoin.SecureJoin(root, m.Target) // /var/run is a link to /run: the root's, and not ours
+	target, err := securejoin.SecureJoin(root, m.Target) // resolved inside the root: /var/run may be a link to /run
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func bind(root string, m spec.Mount) error {
 	return nil
 }
 
-// mountPoint makes what is to be mounted on: a folder, or a file for a file.
+// mountPoint creates the mount point: a directory, or a file for a file.
 func mountPoint(source, target string) error {
 	info, err := os.Stat(source)
 	if err != nil {
@@ -159,7 +160,7 @@ func mountPoint(source, target string) error {
 	return f.Close()
 }
 
-// enter goes into the root, and becomes the user: no new privileges, no capability left.
+// enter changes into the root and to the user, without new privileges or capabilities.
 func enter(root string, c spec.Container) error {
 	if err := unix.Sethostname([]byte(c.Host)); err != nil {
 		return fmt.Errorf("host name: %w", err)
@@ -167,7 +168,7 @@ func enter(root string, c spec.Container) error {
 	if err := os.Chdir(root); err != nil {
 		return err
 	}
-	// As pivot_root(2) has it: the new root over the old one, which is then taken away from above it.
+	// As described in pivot_root(2): mount the new root over the old one, then unmount the old one.
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
@@ -189,14 +190,15 @@ func enter(root string, c spec.Container) error {
 	if err := unix.Setresuid(c.UID, c.UID, c.UID); err != nil {
 		return fmt.Errorf("user: %w", err)
 	}
-	// The kubelet asked for it, and a change of user forgets it: should the test die, its containers die with it.
+	// Set again what the kubelet requested, because a change of user resets it: the containers die
+	// with the test.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("to die with the kubelet: %w", err)
 	}
 	return os.Chdir(c.WorkDir)
 }
 
-// find is a program by the container's PATH, or "".
+// find returns a program's path from the container's PATH, or "".
 func find(c spec.Container) string {
 	if filepath.IsAbs(c.Args[0]) {
 		return c.Args[0]

@@ -1,9 +1,10 @@
 //go:build tools
 
-// Package controlplane pins Kubernetes' API server and controller manager, which are built from the module proxy: no
-// program of Kubernetes is to be downloaded. Kubernetes' own go.mod points at folders that its module lacks (staging/), so
-// each of them is replaced here by its published module. To raise the version, change it in every line of go.mod that has
-// it (1.36.3 is 0.36.3 there), and run go mod tidy.
+// Package controlplane pins Kubernetes' API server and controller manager, which are built from the
+// module proxy, because the test downloads no programs of Kubernetes. Kubernetes' own go.mod refers
+// to directories that its module lacks (staging/), so go.mod replaces each of them with its
+// published module. To raise the version, change it in every line of go.mod (1.36.3 is 0.36.3
+// there), and run go mod tidy.
 package controlplane
 
 import (

@@ -17,7 +17,7 @@ import (
 	"github.com/azptend/azptend/test/external/kubernetes/spec"
 )
 
-// container is one container of a pod, and its process if it has one.
+// container is one container of a pod, with its process if it has one.
 type container struct {
 	v1.Container
 	pod *pod
@@ -25,10 +25,10 @@ type container struct {
 	cmd       *exec.Cmd
 	began     time.Time // when cmd was about to be started
 	spec      spec.Container
-	startedUp chan struct{} // closed when its startup probe has succeeded, at once without one
+	startedUp chan struct{} // closed when its startup probe has succeeded, immediately without one
 	done      chan struct{} // closed when its process has ended
 
-	// Below: the pod's mu.
+	// The fields below are guarded by the pod's mu.
 	ready, startup bool
 	state          v1.ContainerState
 	last           v1.ContainerState
@@ -39,7 +39,7 @@ func (c *container) isSidecar() bool {
 	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
 }
 
-// start starts its process. An error is one of ours, and then done is closed too.
+// start starts its process. An error is an internal one, and then done is closed too.
 func (c *container) start(ctx context.Context) error {
 	c.done, c.startedUp = make(chan struct{}), make(chan struct{})
 	err := c.launch(ctx)
@@ -66,7 +66,7 @@ func (c *container) start(ctx context.Context) error {
 	ended := make(chan struct{})
 	go c.reap(now, ended)
 	go c.probe(ctx, ended)
-	go c.obey(ended)
+	go c.handleSignals(ended)
 	return nil
 }
 
@@ -95,7 +95,7 @@ func (c *container) launch(ctx context.Context) error {
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS}
-	c.began = time.Now() // before, for what the process itself says of its start may come before Start returns
+	c.began = time.Now() // before Start, because events of the process may come before Start returns
 	return c.cmd.Start()
 }
 
@@ -146,7 +146,7 @@ func orElse(n *int64, other int) int {
 	return int(*n)
 }
 
-// reap waits for the process's end.
+// reap waits until the process exits.
 func (c *container) reap(started metav1.Time, ended chan struct{}) {
 	err := c.cmd.Wait()
 	code, reason := 0, "Completed"
@@ -169,7 +169,7 @@ func terminated(code int, reason string, started metav1.Time) v1.ContainerState 
 	return v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: int32(code), Reason: reason, StartedAt: started, FinishedAt: metav1.Now()}}
 }
 
-// wait waits for the process's end and returns its exit code.
+// wait waits until the process exits, and returns its exit code.
 func (c *container) wait() int {
 	<-c.done
 	c.pod.mu.Lock()
@@ -177,8 +177,9 @@ func (c *container) wait() int {
 	return int(c.state.Terminated.ExitCode)
 }
 
-// obey sends the pod's signals. A sidecar's SIGTERM waits for the others' end.
-func (c *container) obey(ended chan struct{}) {
+// handleSignals sends the pod's signals. A sidecar gets SIGTERM after the other containers have
+// ended.
+func (c *container) handleSignals(ended chan struct{}) {
 	if !c.isSidecar() {
 		select {
 		case <-c.pod.ending:
@@ -196,7 +197,7 @@ func (c *container) obey(ended chan struct{}) {
 
 func (c *container) terminate() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }
 
-// failed ends a container whose probe says that it is not well.
+// failed stops a container whose probe fails.
 func (c *container) failed(ended chan struct{}) {
 	c.terminate()
 	grace := 30 * time.Second

@@ -11,7 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// environment is a container's: the image's, the service's, and the pod's own.
+// environment returns a container's environment: the image's variables, the service's, and the
+// pod's own.
 func (p *pod) environment(ctx context.Context, c v1.Container) ([]v1.EnvVar, error) {
 	var out []v1.EnvVar
 	for _, pair := range p.k.Env {
@@ -86,7 +87,7 @@ func (p *pod) valueFrom(ctx context.Context, from *v1.EnvVarSource) (string, err
 
 var keyed = regexp.MustCompile(`^metadata\.(labels|annotations)\['(.+)'\]$`)
 
-// field is what the downward API gives.
+// field returns a value of the downward API.
 func (p *pod) field(path string) (string, error) {
 	if m := keyed.FindStringSubmatch(path); m != nil {
 		return map[string]map[string]string{"labels": p.v1.Labels, "annotations": p.v1.Annotations}[m[1]][m[2]], nil
@@ -110,7 +111,7 @@ func (p *pod) field(path string) (string, error) {
 
 var reference = regexp.MustCompile(`\$\$|\$\([A-Za-z_][A-Za-z0-9_.-]*\)`)
 
-// expand puts variables in for $(NAME); $$ is a dollar, and what is not there stays.
+// expand replaces $(NAME) with the variable, and $$ with a dollar. Unknown names stay.
 func expand(s string, env []v1.EnvVar) string {
 	return reference.ReplaceAllStringFunc(s, func(r string) string {
 		if r == "$$" {

@@ -1,7 +1,8 @@
-// Package kubelet is a small kubelet for tests, and the scheduler too: it binds each pod to a node of its own and runs
-// the pod's containers as processes of this machine, each in a mount, process id and host name namespace, and all in this
-// machine's network. Probes, signals, grace periods, restarts, statuses and volumes are as a kubelet has them, as far as
-// azptend's chart needs them. All images are one image, Options.Image, whatever a pod calls it.
+// Package kubelet is a small kubelet and scheduler for tests. It binds each pod to one of its nodes
+// and runs the pod's containers as processes of this machine, each in a mount, process id and host
+// name namespace. All of them share this machine's network. Probes, signals, grace periods,
+// restarts, statuses and volumes work like those of a kubelet, as far as azptend's chart needs
+// them. All images are the same one, Options.Image, whatever name a pod uses.
 package kubelet
 
 import (
@@ -20,19 +21,19 @@ import (
 	"github.com/azptend/azptend/test/external/kubernetes/spec"
 )
 
-// Options is what a kubelet needs.
+// Options configure a kubelet.
 type Options struct {
 	Client    kubernetes.Interface
-	Nodes     []string     // the nodes it plays; pods are bound in turn
-	Container string       // the program that becomes a container (test/external/kubernetes/container)
-	Dir       string       // where pods' volumes are
-	Logs      string       // where containers' output goes
+	Nodes     []string     // the simulated nodes; pods are bound in turn
+	Container string       // the program that starts a container (test/external/kubernetes/container)
+	Dir       string       // directory for the pods' volumes
+	Logs      string       // directory for the containers' output
 	Image     []spec.Mount // the image's folders
 	Files     []spec.Mount // the image's single files, read-only
 	Env       []string     // the image's environment
 	UID, GID  int          // the image's user
-	APIServer string       // host:port, which pods are told
-	Identity  *Webhook     // injects what a workload identity needs; nil is no webhook
+	APIServer string       // host:port, which the pods get
+	Identity  *Webhook     // injects the settings of a workload identity; nil: no webhook
 }
 
 // Kubelet runs pods until its context ends.
@@ -45,7 +46,8 @@ type Kubelet struct {
 	bound   int
 }
 
-// Start makes the nodes and begins. When ctx ends all containers are killed; Wait waits for that.
+// Start creates the nodes and starts the kubelet. All containers are killed when ctx ends. Wait
+// waits for that.
 func Start(ctx context.Context, o Options) (*Kubelet, error) {
 	k := &Kubelet{Options: o, pods: map[types.UID]*pod{}, started: map[string]time.Time{}}
 	for _, name := range o.Nodes {
@@ -56,9 +58,9 @@ func Start(ctx context.Context, o Options) (*Kubelet, error) {
 	factory := informers.NewSharedInformerFactory(o.Client, 0)
 	informer := factory.Core().V1().Pods().Informer()
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { k.see(ctx, o.(*v1.Pod)) },
-		UpdateFunc: func(_, o any) { k.see(ctx, o.(*v1.Pod)) },
-		DeleteFunc: func(o any) { k.gone(o) },
+		AddFunc:    func(o any) { k.podChanged(ctx, o.(*v1.Pod)) },
+		UpdateFunc: func(_, o any) { k.podChanged(ctx, o.(*v1.Pod)) },
+		DeleteFunc: func(o any) { k.podDeleted(o) },
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Kubelet, error) {
 // Wait waits until no container runs.
 func (k *Kubelet) Wait() { k.running.Wait() }
 
-// Over is closed when nothing of a pod runs any more; nil if the kubelet has no such pod.
+// Over is closed when nothing of a pod runs any more. It is nil if the kubelet has no such pod.
 func (k *Kubelet) Over(namespace, name string) <-chan struct{} {
 	if p := k.named(namespace, name); p != nil {
 		return p.over
@@ -81,7 +83,8 @@ func (k *Kubelet) Over(namespace, name string) <-chan struct{} {
 	return nil
 }
 
-// Kill kills a container's process, and so all processes of the container, as a node does that runs out of memory.
+// Kill kills a container's process, and so all processes of the container, like a node that runs
+// out of memory.
 func (k *Kubelet) Kill(namespace, name, container string) error {
 	p := k.named(namespace, name)
 	if p == nil {
@@ -108,7 +111,7 @@ func (k *Kubelet) named(namespace, name string) *pod {
 	return nil
 }
 
-// StartedAt is when a container's process was started, zero if it was not.
+// StartedAt is the start time of a container's process, zero if it was not started.
 func (k *Kubelet) StartedAt(namespace, pod, container string) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -120,14 +123,14 @@ func (k *Kubelet) makeNode(ctx context.Context, name string) error {
 	if _, err := nodes.Create(ctx, &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	// A patch, for the controller manager writes to a new node too.
+	// This is a patch, because the controller manager writes to a new node too.
 	ready := `{"status":{"conditions":[{"type":"Ready","status":"True","reason":"Test"}]}}`
 	_, err := nodes.Patch(ctx, name, types.StrategicMergePatchType, []byte(ready), metav1.PatchOptions{}, "status")
 	return err
 }
 
-// see is told of each state of each pod.
-func (k *Kubelet) see(ctx context.Context, p *v1.Pod) {
+// podChanged handles a new state of a pod.
+func (k *Kubelet) podChanged(ctx context.Context, p *v1.Pod) {
 	switch {
 	case p.Spec.NodeName == "":
 		if p.DeletionTimestamp == nil && len(p.Spec.SchedulingGates) == 0 {
@@ -146,7 +149,7 @@ func (k *Kubelet) see(ctx context.Context, p *v1.Pod) {
 		running = newPod(k, p)
 		k.pods[p.UID] = running
 	}
-	if p.DeletionTimestamp != nil { // before it lives: what is deleted already does not start
+	if p.DeletionTimestamp != nil { // deleted before it started: do not start it
 		running.delete(ctx, time.Duration(*p.DeletionGracePeriodSeconds)*time.Second)
 	}
 	if !known {
@@ -154,8 +157,8 @@ func (k *Kubelet) see(ctx context.Context, p *v1.Pod) {
 	}
 }
 
-// gone is told of pods that are no more: whatever of them still runs is killed.
-func (k *Kubelet) gone(o any) {
+// podDeleted handles a deleted pod: it kills what still runs of it.
+func (k *Kubelet) podDeleted(o any) {
 	if unknown, is := o.(cache.DeletedFinalStateUnknown); is {
 		o = unknown.Obj
 	}
@@ -167,7 +170,8 @@ func (k *Kubelet) gone(o any) {
 	}
 }
 
-// bind is the scheduler: the next node that is not cordoned. Who binds a pod a second time is refused.
+// bind is the scheduler: it binds a pod to the next node that is not cordoned. A second bind of a
+// pod is refused.
 func (k *Kubelet) bind(ctx context.Context, p *v1.Pod) {
 	for range k.Nodes {
 		k.mu.Lock()

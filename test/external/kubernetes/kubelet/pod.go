@@ -12,21 +12,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// pod is a pod that runs here.
+// pod is a running pod.
 type pod struct {
 	k       *Kubelet
-	v1      *v1.Pod // with what the webhook injects
+	v1      *v1.Pod // with the changes of the webhook
 	dir     string
-	volumes map[string]string // name to folder
+	volumes map[string]string // name to directory
 
 	ending   chan struct{} // closed when it is being deleted
-	killed   chan struct{} // closed when its grace is over, or it is gone
+	killed   chan struct{} // closed when its grace period is over, or its object is deleted
 	over     chan struct{} // closed when nothing of it runs
 	deleted  sync.Once
 	ended    sync.Once
 	killOnce sync.Once
 
-	mu         sync.Mutex // of all below, and held while the status is written
+	mu         sync.Mutex // guards all fields below, and is held while the status is written
 	inits      []*container
 	containers []*container
 	initDone   bool
@@ -44,7 +44,8 @@ func newPod(k *Kubelet, p *v1.Pod) *pod {
 	return q
 }
 
-// delete ends the pod, whose object is being deleted, and then deletes the object; grace 0 is now.
+// delete stops a pod whose object is being deleted, and then deletes the object. A grace period of
+// 0 kills it immediately.
 func (p *pod) delete(ctx context.Context, grace time.Duration) {
 	if grace == 0 {
 		p.kill()
@@ -66,7 +67,7 @@ func (p *pod) kill() {
 	p.ended.Do(func() { close(p.ending) })
 }
 
-// live is the pod's whole life.
+// live runs the pod from start to end.
 func (p *pod) live(ctx context.Context) {
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
@@ -111,7 +112,8 @@ func (p *pod) prepare(ctx context.Context) error {
 	return p.makeVolumes(ctx)
 }
 
-// initialise runs the init containers in their order. A native sidecar goes on when the next one begins.
+// initialise runs the init containers in order. A native sidecar keeps running when the next one
+// starts.
 func (p *pod) initialise(ctx context.Context) bool {
 	for _, c := range p.inits {
 		if p.isEnding() {
@@ -144,7 +146,8 @@ func (p *pod) initialise(ctx context.Context) bool {
 	return !p.isEnding()
 }
 
-// run runs the containers until all have ended, and starts again what is to be.
+// run runs the containers until all have ended, and restarts containers that the restart policy
+// requires.
 func (p *pod) run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, c := range p.containers {
@@ -172,7 +175,7 @@ func (p *pod) run(ctx context.Context) {
 	all.Wait()
 }
 
-// endSidecars ends what goes on after all others, last first.
+// endSidecars stops the sidecars after all other containers, in reverse order.
 func (p *pod) endSidecars() {
 	for i := len(p.inits) - 1; i >= 0; i-- {
 		if c := p.inits[i]; c.isSidecar() && c.done != nil {

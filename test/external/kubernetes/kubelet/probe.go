@@ -12,7 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// probe runs the container's probes until it has ended: the startup probe, and then the others beside each other.
+// probe runs the container's probes until the container ends: first the startup probe, then the
+// others in parallel.
 func (c *container) probe(ctx context.Context, ended chan struct{}) {
 	if c.StartupProbe != nil && !c.until(c.StartupProbe, ended, func(ok bool) bool { return ok }) {
 		return
@@ -27,8 +28,8 @@ func (c *container) probe(ctx context.Context, ended chan struct{}) {
 	}
 }
 
-// until probes until enough says so, the container has ended, or the probe has failed too often and ended it. It says
-// whether it was enough.
+// until probes until enough returns true, the container has ended, or the probe has failed too
+// often and stopped the container. It returns true in the first case.
 func (c *container) until(probe *v1.Probe, ended chan struct{}, enough func(ok bool) bool) bool {
 	for failures := int32(0); failures < number(probe.FailureThreshold, 3); {
 		ok := c.ask(probe)
@@ -62,7 +63,8 @@ func (c *container) watchReadiness(ctx context.Context, ended chan struct{}) {
 	}
 }
 
-// set changes what the status says, and writes it if that is news. What has ended is not ready.
+// set changes the status, and writes it if it is different. A container that has ended is not
+// ready.
 func (c *container) set(ctx context.Context, change func()) {
 	c.pod.mu.Lock()
 	ready, startup := c.ready, c.startup
@@ -92,7 +94,7 @@ func number(n, otherwise int32) int32 {
 	return n
 }
 
-// ask probes once.
+// ask runs the probe once.
 func (c *container) ask(probe *v1.Probe) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(number(probe.TimeoutSeconds, 1))*time.Second)
 	defer cancel()

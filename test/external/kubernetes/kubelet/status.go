@@ -9,17 +9,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// podIP is every pod's: they share this machine's loopback.
+// podIP is the address of every pod, because all share this machine's loopback.
 const podIP = "127.0.0.1"
 
-// report writes the pod's status. Conditions that others set, such as DisruptionTarget, stay: the patch merges them.
+// report writes the pod's status. The patch keeps conditions that others set, such as
+// DisruptionTarget.
 func (p *pod) report(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.status()
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": p.v1.UID}, "status": s})
 	if err != nil {
-		panic(err) // our own types
+		panic(err) // cannot happen: these are our own types
 	}
 	_, _ = p.k.Client.CoreV1().Pods(p.v1.Namespace).Patch(ctx, p.v1.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 }
@@ -38,7 +39,8 @@ func (p *pod) status() v1.PodStatus {
 	return s
 }
 
-// phase follows the containers, as a kubelet's does: a pod that failed before they ran has failed.
+// phase derives the phase from the containers, like a kubelet: a pod that failed before they ran
+// has failed.
 func (p *pod) phase() v1.PodPhase {
 	ended, failed, started := 0, p.problem != "", false
 	for _, c := range p.containers {

@@ -70,7 +70,7 @@ func (p *pod) project(ctx context.Context, s v1.VolumeProjection, dir string) er
 	return fmt.Errorf("this kubelet has no such projection")
 }
 
-// token is asked of the API server, bound to the pod.
+// token requests a token from the API server, bound to the pod.
 func (p *pod) token(ctx context.Context, s *v1.ServiceAccountTokenProjection) (string, error) {
 	request := &authv1.TokenRequest{Spec: authv1.TokenRequestSpec{ExpirationSeconds: s.ExpirationSeconds,
 		BoundObjectRef: &authv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: p.v1.Name, UID: types.UID(p.v1.UID)}}}
@@ -84,7 +84,8 @@ func (p *pod) token(ctx context.Context, s *v1.ServiceAccountTokenProjection) (s
 	return got.Status.Token, nil
 }
 
-// writeAll writes files that the pod's group can read; err is of who got the data.
+// writeAll writes files that the pod's group can read. err is the error of the caller's request for
+// the data.
 func (p *pod) writeAll(dir string, data map[string]string, items []v1.KeyToPath, err error) error {
 	if err != nil {
 		return err
@@ -108,7 +109,8 @@ func (p *pod) writeAll(dir string, data map[string]string, items []v1.KeyToPath,
 	return nil
 }
 
-// own gives a file or folder to root and the pod's group, as a kubelet does by fsGroup.
+// own changes the owner of a file or directory to root and the pod's group, as a kubelet does for
+// fsGroup.
 func (p *pod) own(path string, mode os.FileMode) error {
 	group := p.k.GID
 	if sc := p.v1.Spec.SecurityContext; sc != nil {

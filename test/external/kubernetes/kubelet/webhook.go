@@ -10,11 +10,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Webhook is Azure's workload identity webhook, as far as a pod sees it: what is injected is in the process, not in the
-// object.
+// Webhook is Azure's workload identity webhook, as far as a pod can see it: it changes the
+// process's environment, not the object.
 type Webhook struct {
 	Authority string // https://login.microsoftonline.com/
-	Tenant    string // where the service account names none
+	Tenant    string // if the service account names none
 }
 
 const (

@@ -1,9 +1,10 @@
-// Package spec is what the kubelet tells a container that it starts.
+// Package spec is the description of a container that the kubelet passes to the program that starts
+// it.
 package spec
 
 import "strings"
 
-// Container is one container's process and all around it.
+// Container is one container's process and its surroundings.
 type Container struct {
 	Args, Env    []string
 	WorkDir      string
@@ -11,12 +12,12 @@ type Container struct {
 	UID, GID     int
 	Groups       []int
 	ReadOnlyRoot bool
-	Image        []Mount // folders that the image has, each changed in this container alone
+	Image        []Mount // directories of the image; only this container sees its changes
 	Mounts       []Mount // volumes
-	Scratch      string  // an empty folder, where the root is made
+	Scratch      string  // an empty directory, in which the root is created
 }
 
-// Mount is a folder or file of this machine in a place of the container's.
+// Mount is a directory or file of this machine, and its place in the container.
 type Mount struct {
 	Source, Target string
 	ReadOnly       bool

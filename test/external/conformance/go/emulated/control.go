@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// The types below are the part of the control API's that these tests use.
+// The types below are the parts of the control API that these tests use.
 
-// Job is a job to queue, and where it stands.
+// Job is a job to queue, and its state.
 type Job struct {
 	Pool    string   `json:"pool,omitempty"`
 	Name    string   `json:"name,omitempty"`
 	Script  string   `json:"script,omitempty"`
 	Demands []string `json:"demands,omitempty"`
-	Force   bool     `json:"force,omitempty"` // although no agent of the pool could take it
+	Force   bool     `json:"force,omitempty"` // queue it although no agent of the pool could run it
 }
 
-// Event is a line of the emulator's journal.
+// Event is an entry of the emulator's journal.
 type Event struct {
 	Seq       uint64    `json:"seq"`
 	Type      string    `json:"type"`
@@ -44,7 +44,7 @@ type Fault struct {
 	Headers     map[string]string `json:"headers,omitempty"`
 }
 
-// Identity is an Entra identity, and what the organisation knows of it.
+// Identity is an Entra identity, with its permissions in the organisation.
 type Identity struct {
 	ObjectID string            `json:"objectId,omitempty"`
 	Name     string            `json:"name,omitempty"`
@@ -60,7 +60,7 @@ type Identity struct {
 	Subject  string            `json:"subject,omitempty"`
 }
 
-// Call is one request that the emulator had.
+// Call is one request that the emulator received.
 type Call struct {
 	Method string `json:"method"`
 	Path   string `json:"path"`
@@ -69,7 +69,7 @@ type Call struct {
 	Who    string `json:"who"`
 }
 
-// State is what there is now.
+// State is the current state of the emulator.
 type State struct {
 	Pools []struct {
 		ID     int     `json:"id"`
@@ -86,7 +86,7 @@ type State struct {
 	} `json:"jobs"`
 }
 
-// Agent is an agent in the State.
+// Agent is an agent in State.
 type Agent struct {
 	ID               int               `json:"id"`
 	Name             string            `json:"name"`
@@ -96,7 +96,7 @@ type Agent struct {
 	UserCapabilities map[string]string `json:"userCapabilities"`
 }
 
-// do is one call of the control API; out may be nil.
+// do makes one call to the control API. out may be nil.
 func (e *Emulator) do(t testing.TB, method, path string, in, out any) {
 	t.Helper()
 	if err := e.try(method, path, in, out); err != nil {
@@ -143,7 +143,7 @@ func (e *Emulator) Queue(t testing.TB, j Job) int64 {
 	return out.RequestID
 }
 
-// TryQueue is Queue for a job that may be refused.
+// TryQueue is like Queue, for a job that may be refused.
 func (e *Emulator) TryQueue(j Job) error { return e.try(http.MethodPost, "/jobs", j, nil) }
 
 // Break adds a fault.
@@ -152,16 +152,19 @@ func (e *Emulator) Break(t testing.TB, f Fault) {
 	e.do(t, http.MethodPost, "/faults", f, nil)
 }
 
-// Mend takes all faults away.
-func (e *Emulator) Mend(t testing.TB) { t.Helper(); e.do(t, http.MethodDelete, "/faults", nil, nil) }
+// RemoveFaults removes all faults.
+func (e *Emulator) RemoveFaults(t testing.TB) {
+	t.Helper()
+	e.do(t, http.MethodDelete, "/faults", nil, nil)
+}
 
-// Hold stops the first matching call until ReleaseHolds.
+// Hold blocks the first matching call until ReleaseHolds.
 func (e *Emulator) Hold(t testing.TB, method, path string) {
 	t.Helper()
 	e.do(t, http.MethodPost, "/holds", map[string]string{"method": method, "path": path}, nil)
 }
 
-// ReleaseHolds lets every held call go on.
+// ReleaseHolds releases all held calls.
 func (e *Emulator) ReleaseHolds(t testing.TB) {
 	t.Helper()
 	e.do(t, http.MethodDelete, "/holds", nil, nil)
@@ -173,7 +176,7 @@ func (e *Emulator) Put(t testing.TB, id Identity) {
 	e.do(t, http.MethodPut, "/identities/"+id.ObjectID, id, nil)
 }
 
-// Identity is the identity with this object id as the emulator knows it.
+// Identity returns the identity with this object id, as the emulator knows it.
 func (e *Emulator) Identity(t testing.TB, objectID string) Identity {
 	t.Helper()
 	var all []Identity
@@ -187,7 +190,7 @@ func (e *Emulator) Identity(t testing.TB, objectID string) Identity {
 	return Identity{}
 }
 
-// Token is an Entra token of an identity for Azure DevOps, or for another audience.
+// Token returns an Entra token of an identity, for Azure DevOps or for another audience.
 func (e *Emulator) Token(t testing.TB, objectID, audience string) string {
 	t.Helper()
 	var out struct{ Token string }
@@ -195,7 +198,7 @@ func (e *Emulator) Token(t testing.TB, objectID, audience string) string {
 	return out.Token
 }
 
-// ProjectedToken is what a cluster would project for a workload of this subject.
+// ProjectedToken returns the token that a cluster would project for a workload with this subject.
 func (e *Emulator) ProjectedToken(t testing.TB, subject string) string {
 	t.Helper()
 	token, err := e.TryProjectedToken(subject)
@@ -205,14 +208,14 @@ func (e *Emulator) ProjectedToken(t testing.TB, subject string) string {
 	return token
 }
 
-// TryProjectedToken is ProjectedToken for who is not in the test's own goroutine.
+// TryProjectedToken is like ProjectedToken, for callers outside the test's goroutine.
 func (e *Emulator) TryProjectedToken(subject string) (string, error) {
 	var out struct{ Token string }
 	err := e.try(http.MethodPost, "/tokens", map[string]string{"subject": subject}, &out)
 	return out.Token, err
 }
 
-// PATOf makes a personal access token whose owner has this role on all pools, or none.
+// PATOf creates a personal access token whose owner has this role on all pools, or none.
 func (e *Emulator) PATOf(t testing.TB, name, role string) string {
 	t.Helper()
 	var out struct{ Token string }
@@ -224,7 +227,7 @@ func (e *Emulator) PATOf(t testing.TB, name, role string) string {
 	return out.Token
 }
 
-// Calls are the requests so far, and ForgetCalls begins anew.
+// Calls returns the requests since the start or the last ForgetCalls.
 func (e *Emulator) Calls(t testing.TB) []Call {
 	t.Helper()
 	var out []Call
@@ -232,13 +235,13 @@ func (e *Emulator) Calls(t testing.TB) []Call {
 	return out
 }
 
-// ForgetCalls makes Calls begin anew.
+// ForgetCalls clears the list of Calls.
 func (e *Emulator) ForgetCalls(t testing.TB) {
 	t.Helper()
 	e.do(t, http.MethodDelete, "/calls", nil, nil)
 }
 
-// State is what there is now.
+// State is the current state of the emulator.
 func (e *Emulator) State(t testing.TB) State {
 	t.Helper()
 	var out State
@@ -246,7 +249,7 @@ func (e *Emulator) State(t testing.TB) State {
 	return out
 }
 
-// Agent is the agent of this name in whichever pool, as the emulator's own records have it.
+// Agent returns the agent with this name in any pool, from the emulator's own records.
 func (e *Emulator) Agent(t testing.TB, name string) (Agent, bool) {
 	t.Helper()
 	for _, p := range e.State(t).Pools {
@@ -259,7 +262,7 @@ func (e *Emulator) Agent(t testing.TB, name string) (Agent, bool) {
 	return Agent{}, false
 }
 
-// Events are all events so far.
+// Events returns all events so far.
 func (e *Emulator) Events(t testing.TB) []Event {
 	t.Helper()
 	var events []Event
@@ -267,7 +270,7 @@ func (e *Emulator) Events(t testing.TB) []Event {
 	return events
 }
 
-// LastEvent is the number of the newest event, 0 when there is none.
+// LastEvent returns the number of the newest event, 0 if there is none.
 func (e *Emulator) LastEvent(t testing.TB) uint64 {
 	t.Helper()
 	events := e.Events(t)
@@ -277,8 +280,8 @@ func (e *Emulator) LastEvent(t testing.TB) uint64 {
 	return events[len(events)-1].Seq
 }
 
-// WaitEvent waits for the first event after the one numbered after that match accepts. It waits until the test's own
-// end: what never comes is a failure of its own.
+// WaitEvent waits for the first event after number after that match accepts. It waits until the
+// test times out: an event that never comes is a failure.
 func (e *Emulator) WaitEvent(t testing.TB, after uint64, match func(Event) bool) Event {
 	t.Helper()
 	for {
@@ -293,7 +296,8 @@ func (e *Emulator) WaitEvent(t testing.TB, after uint64, match func(Event) bool)
 	}
 }
 
-// WaitEventFor is WaitEvent, among all events, with an end: it fails the test when ctx ends, or after so long.
+// WaitEventFor is like WaitEvent, among all events, with a limit: it fails the test when ctx ends,
+// or after this time.
 func (e *Emulator) WaitEventFor(t testing.TB, ctx context.Context, limit time.Duration, what string, match func(Event) bool) Event {
 	t.Helper()
 	after := uint64(0)
@@ -312,13 +316,13 @@ func (e *Emulator) WaitEventFor(t testing.TB, ctx context.Context, limit time.Du
 	}
 }
 
-// Advance lets the emulator's clock run ahead.
+// Advance advances the emulator's clock.
 func (e *Emulator) Advance(t testing.TB, d time.Duration) {
 	t.Helper()
 	e.do(t, http.MethodPost, "/clock", map[string]string{"advance": d.String()}, nil)
 }
 
-// WaitJob waits until the job has got so far: "job.received", "job.started", "job.finished".
+// WaitJob waits for an event of the job: "job.received", "job.started", "job.finished".
 func (e *Emulator) WaitJob(t testing.TB, requestID int64, event string) {
 	t.Helper()
 	e.WaitEvent(t, 0, func(ev Event) bool { return ev.Type == event && ev.RequestID == requestID })

@@ -1,4 +1,4 @@
-// Package emulated runs azptend's emulator, and agents of it, in processes of their own, for tests that live in other
-// modules than azptend and so see of it what its users see: the binary, what "azptend-lab emulate" prints, and the control
-// API below /_emulator/ (docs/emulator.md).
+// Package emulated runs azptend's emulator, and agents for it, as separate processes, for tests in
+// other modules than azptend's. These tests see only what users see: the binary, the output of
+// "azptend-lab emulate", and the control API below /_emulator/ (docs/emulator.md).
 package emulated

@@ -13,24 +13,26 @@ import (
 	"testing"
 )
 
-// Org is the organisation's name. It has capitals because azure-devops-go-api has not: it lower-cases the whole address.
+// Org is the organisation's name. It has capitals to test azure-devops-go-api, which lower-cases
+// the whole address.
 const Org = "Contoso"
 
-// Emulator is an "azptend-lab emulate" that runs until the test ends.
+// Emulator is an "azptend-lab emulate" process that runs until the test ends.
 type Emulator struct {
 	URL string // http://127.0.0.1:port
 	Org string // URL/Contoso, for AZP_URL and clients
 	PAT string // of an administrator of all pools
 
-	env      []string // what it said to export: the managed identity of agents
-	agentDir string   // the fake agent
+	env      []string // the variables that it printed to export: the managed identity of agents
+	agentDir string   // directory of the fake agent
 	agents   int
 }
 
-// azptend and lab are the programs, built by Main from the tree that this file is in. The lab has emulator and fake agent.
+// azptend and lab are the programs, built by Main from the tree that contains this file. lab has
+// the emulator and the fake agent.
 var azptend, lab string
 
-// Main is what a TestMain calls: it builds azptend, runs the tests, and returns the exit code.
+// Main is for a TestMain: it builds azptend, runs the tests, and returns the exit code.
 func Main(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "azptend-conformance-")
 	if err != nil {
@@ -40,7 +42,7 @@ func Main(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	_, here, _, _ := runtime.Caller(0)
 	azptend, lab = filepath.Join(dir, "azptend"), filepath.Join(dir, "azptend-lab")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "./cmd/azptend", "./cmd/azptend-lab") // also in a clone that is not ours
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "./cmd/azptend", "./cmd/azptend-lab") // -buildvcs=false: another user may own the clone
 	build.Dir = filepath.Join(filepath.Dir(here), "../../../../..")
 	if said, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "cannot build azptend: %v\n%s", err, said)
@@ -49,24 +51,25 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// environment is what a program gets: nothing of the machine's but its PATH, so that no setting, identity or proxy of who
-// runs the tests counts.
+// environment is the environment of a program: only PATH comes from the machine, so that no
+// setting, identity or proxy of the developer has an effect.
 func environment(home string, more ...string) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir()}, more...)
 }
 
-// Start starts one with these pools, which get the ids from 1 on; without any it has "Default".
+// Start starts an emulator with these pools, which get the ids 1, 2 and so on. Without pools it has
+// "Default".
 func Start(t testing.TB, pools ...string) *Emulator {
 	t.Helper()
 	e := &Emulator{agentDir: filepath.Join(t.TempDir(), "agent")}
-	args := []string{"emulate", "--listen", "127.0.0.1:0", "--org", Org, "--agent-dir", e.agentDir, "--host", "login.microsoftonline.com"} // what Entra plays
+	args := []string{"emulate", "--listen", "127.0.0.1:0", "--org", Org, "--agent-dir", e.agentDir, "--host", "login.microsoftonline.com"} // the host that Entra simulates
 	for _, p := range pools {
 		args = append(args, "--pool", p)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := exec.CommandContext(ctx, lab, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGINT) }
-	c.SysProcAttr = outOfReach()
+	c.SysProcAttr = separate()
 	c.Env = environment(filepath.Dir(e.agentDir))
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
@@ -81,7 +84,8 @@ func Start(t testing.TB, pools ...string) *Emulator {
 	return e
 }
 
-// read takes what to export from what the emulator prints when it listens. Its last line tells how to queue a job.
+// read parses the variables to export from the output of the emulator. The last line of that output
+// shows how to queue a job.
 func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
 	t.Helper()
 	for lines.Scan() {
@@ -102,13 +106,14 @@ func (e *Emulator) read(t testing.TB, lines *bufio.Scanner) {
 	t.Fatalf("azptend-lab emulate ended before it listened: %v", lines.Err())
 }
 
-// Binary is azptend's, built by Main.
+// Binary returns the path of azptend, built by Main.
 func Binary() string { return azptend }
 
-// AgentDir is a folder with the fake agent.
+// AgentDir returns the directory of the fake agent.
 func (e *Emulator) AgentDir() string { return e.agentDir }
 
-// Placeholder lets "azptend placeholder ensure" make the placeholder of a pool, which has these capabilities (name=value).
+// Placeholder runs "azptend placeholder ensure" to create the placeholder of a pool, with these
+// capabilities (name=value).
 func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...string) {
 	t.Helper()
 	args := []string{"placeholder", "ensure", "--pool", pool, "--agent-name", name}
@@ -122,8 +127,8 @@ func (e *Emulator) Placeholder(t testing.TB, pool, name string, capabilities ...
 	}
 }
 
-// RunAgent starts "azptend run" in a folder of its own, waits until its session is there, and drains it when the test
-// ends. The settings (AZP_CAPABILITIES=maven=true) come after those of the emulator.
+// RunAgent starts "azptend run" in its own directory, waits for its session, and drains it when the
+// test ends. The settings (AZP_CAPABILITIES=maven=true) override those of the emulator.
 func (e *Emulator) RunAgent(t testing.TB, name string, settings ...string) {
 	t.Helper()
 	e.agents++

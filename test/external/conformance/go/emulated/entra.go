@@ -25,23 +25,24 @@ import (
 	"time"
 )
 
-// Entra plays login.microsoftonline.com: https, as Microsoft's libraries insist, in front of an emulator. Only its address
-// differs, and what the libraries ask the true one for (which clouds there are) comes here too, through a proxy that leads
-// everything here.
+// Entra simulates login.microsoftonline.com in front of an emulator, with https, which Microsoft's
+// libraries require. Its address differs from the real one. Requests of the libraries to the real
+// address (for the list of clouds) come here too, through a proxy that forwards everything here.
 type Entra struct {
 	URL   string // https://127.0.0.1:port/
-	CA    string // the file with the authority to trust
+	CA    string // file with the certificate authority to trust
 	Proxy string // for HTTPS_PROXY: loopback addresses do not go through it
 
-	// Translate makes of a workload's token one that the emulator's own cluster would have projected: for tests with a
-	// cluster of their own. Nil leaves it as it is. Where it fails the exchange does, with its error as the answer.
+	// Translate replaces a workload's token with one that the emulator's own cluster would have
+	// projected, for tests with a cluster of their own. Nil keeps the token. If Translate fails, the
+	// exchange fails with its error as the answer.
 	Translate func(assertion string) (string, error)
 
 	emulator atomic.Pointer[url.URL]
 	stop     func()
 }
 
-// PlayEntra starts it; For says whose front it is. Close ends it.
+// PlayEntra starts an Entra. For sets its emulator, and Close stops it.
 func PlayEntra() (*Entra, error) {
 	dir, err := os.MkdirTemp("", "entra-")
 	if err != nil {
@@ -57,7 +58,7 @@ func PlayEntra() (*Entra, error) {
 	}
 	behind := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(x.emulator.Load()); r.Out.Host = r.In.Host },
-		ModifyResponse: sayHTTPS,
+		ModifyResponse: useHTTPS,
 	}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := x.translate(r); err != nil {
@@ -68,23 +69,23 @@ func PlayEntra() (*Entra, error) {
 	}))
 	front.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	front.StartTLS()
-	proxy := httptest.NewServer(leadTo(front.Listener.Addr().String()))
+	proxy := httptest.NewServer(proxyTo(front.Listener.Addr().String()))
 	x.URL, x.Proxy = front.URL+"/", proxy.URL
 	x.stop = func() { proxy.Close(); front.Close(); os.RemoveAll(dir) }
 	return x, nil
 }
 
-// For leads to an emulator from now on.
+// For sets the emulator for the following requests.
 func (x *Entra) For(e *Emulator) error {
 	address, err := url.Parse(e.URL)
 	x.emulator.Store(address)
 	return err
 }
 
-// Close ends it.
+// Close stops it.
 func (x *Entra) Close() { x.stop() }
 
-// translate puts a translated token into a request for an exchange; what is no such request stays as it is.
+// translate replaces the token in an exchange request. It does not change other requests.
 func (x *Entra) translate(r *http.Request) error {
 	if x.Translate == nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/token") {
 		return nil
@@ -105,8 +106,8 @@ func (x *Entra) translate(r *http.Request) error {
 	return nil
 }
 
-// sayHTTPS lets the addresses in an answer be those of the front: the emulator takes itself for http.
-func sayHTTPS(r *http.Response) error {
+// useHTTPS replaces the http addresses of the emulator in an answer with those of this server.
+func useHTTPS(r *http.Response) error {
 	b, err := io.ReadAll(r.Body)
 	r.Body.Close()
 	host := r.Request.Host
@@ -116,8 +117,8 @@ func sayHTTPS(r *http.Response) error {
 	return err
 }
 
-// leadTo is a proxy whose every tunnel ends at one address.
-func leadTo(address string) http.HandlerFunc {
+// proxyTo returns a proxy whose tunnels all end at one address.
+func proxyTo(address string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		there, err := net.Dial("tcp", address)
 		if r.Method != http.MethodConnect || err != nil {

@@ -2,8 +2,8 @@ package emulated
 
 import "syscall"
 
-// outOfReach gives a process a group of its own, so that Ctrl-C reaches the test alone, which ends what it has started in
-// its own order; should the test die before, the process dies with it.
-func outOfReach() *syscall.SysProcAttr {
+// separate puts a process into its own group, so that Ctrl-C reaches only the test, which then
+// stops its processes in order. If the test dies first, the kernel kills the process.
+func separate() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
