@@ -217,7 +217,7 @@ func decodeResponse(r request, resp *http.Response, body []byte) error {
 	case r.into == nil:
 		return nil
 	}
-	if err := json.Unmarshal(trimBOM(body), r.into); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), r.into); err != nil {
 		return &Error{Op: r.op, Sent: true, Cause: &invalidResponse{err}}
 	}
 	return nil

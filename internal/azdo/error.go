@@ -144,7 +144,7 @@ func newError(op string, resp *http.Response, body []byte) *Error {
 	}
 	switch {
 	case isJSON(resp.Header):
-		e.Message, e.TypeKey = parseErrorBody(trimBOM(body))
+		e.Message, e.TypeKey = parseErrorBody(bytes.TrimPrefix(body, byteOrderMark))
 	case isSignIn(resp):
 		e.Status, e.Message, e.Cause = http.StatusUnauthorized, ErrSignIn.Error(), ErrSignIn
 	case resp.StatusCode/100 == 3:
@@ -152,7 +152,7 @@ func newError(op string, resp *http.Response, body []byte) *Error {
 	case resp.StatusCode/100 == 2:
 		e.Message, e.Cause = ErrNotJSON.Error(), ErrNotJSON
 	case mediaType(resp.Header) == "text/plain":
-		e.Message = oneLine(string(trimBOM(body)))
+		e.Message = oneLine(string(bytes.TrimPrefix(body, byteOrderMark)))
 	}
 	return e
 }
@@ -209,7 +209,8 @@ func mediaType(h http.Header) string {
 	return t
 }
 
-func trimBOM(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) }
+// byteOrderMark begins some of the service's answers.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // maxMessage is how many bytes of a server's message an error contains.
 const maxMessage = 400

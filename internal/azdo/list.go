@@ -2,6 +2,7 @@ package azdo
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -29,7 +30,7 @@ func decodeEach[T any](each func(T)) func(*json.Decoder) error {
 // *invalidResponse. Other errors are those of the connection.
 func readList(body io.Reader, item func(*json.Decoder) error) error {
 	buffered := bufio.NewReader(io.LimitReader(body, maxList))
-	if start, err := buffered.Peek(3); err == nil && len(trimBOM(start)) == 0 {
+	if start, err := buffered.Peek(3); err == nil && bytes.Equal(start, byteOrderMark) {
 		_, _ = buffered.Discard(len(start))
 	}
 	window := &itemReader{from: buffered}

@@ -54,8 +54,8 @@ func printInstalled(p Process, dir string, chosen install.Package, done install.
 		fmt.Fprintf(p.Stdout, "%v is already in %s: nothing to do\n", chosen, dir)
 		return
 	}
-	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %s; fetched in %v, unpacked %v later\n", chosen, dir,
-		done.Files, megabytes(done.Bytes), done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
+	fmt.Fprintf(p.Stdout, "installed %v into %s: %d files, %.1f MB; fetched in %v, unpacked %v later\n", chosen, dir,
+		done.Files, float64(done.Bytes)/1e6, done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
 }
 
 // installAgent chooses the package and installs it. It locks the directory, because no other

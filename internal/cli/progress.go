@@ -39,9 +39,7 @@ func installProgress(p Process, log *slog.Logger) func(install.Progress) {
 // progressText formats the progress.
 func progressText(done, total int64) string {
 	if total <= 0 {
-		return megabytes(done)
+		return fmt.Sprintf("%.1f MB", float64(done)/1e6)
 	}
-	return fmt.Sprintf("%s of %s (%d %%)", megabytes(done), megabytes(total), done*100/total)
+	return fmt.Sprintf("%.1f MB of %.1f MB (%d %%)", float64(done)/1e6, float64(total)/1e6, done*100/total)
 }
-
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
