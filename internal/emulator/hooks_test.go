@@ -284,8 +284,8 @@ func TestTimer(t *testing.T) {
 func TestWaitReadsOtherState(t *testing.T) {
 	w := newWorld(t)
 	l := w.start("a1")
-	go func() { _, _ = l.poll(t.Context(), 0) }()
 	made := len(w.Calls())
+	go func() { _, _ = l.poll(t.Context(), 0) }()
 	if _, err := w.WaitState(w.ctx(), func(State) bool { return len(w.Calls()) > made }); err != nil {
 		t.Fatal(err)
 	}
