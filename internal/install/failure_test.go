@@ -76,7 +76,8 @@ func TestAFailureOfTheDiskKeepsTheDownload(t *testing.T) {
 	}
 }
 
-// TestAFailureOfTheDisk is told from one of the content by what opened, wrote or linked.
+// TestAFailureOfTheDisk: an error of the disk is no contentError, and a damaged archive is
+// one. Only a contentError removes the download.
 func TestAFailureOfTheDisk(t *testing.T) {
 	archive := agentArchive(t, "5.282.3")
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.EIO, syscall.EACCES} {

@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// TestMoreThanAnAgentHas is refused before it is written: an archive is unpacked before it is verified.
+// TestMoreThanAnAgentHas: an archive that exceeds a limit is refused before it is written,
+// because it is unpacked before it is verified.
 func TestMoreThanAnAgentHas(t *testing.T) {
 	most := limits{entries: 10, bytes: 1000, name: 100, links: 150}
 	many := make([]entry, 11)

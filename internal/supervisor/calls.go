@@ -108,7 +108,7 @@ func (r *runner) inspectLocally() func(context.Context) message {
 }
 
 // workerTimeout bounds a scan of the process table, which usually takes milliseconds. A
-// job can leave a process that blocks whoever reads about it in /proc.
+// job can leave a process that makes reading about it in /proc hang.
 const workerTimeout = 5 * time.Second
 
 // workerOf is what the process table shows about a job; WorkerUnknown if processes cannot

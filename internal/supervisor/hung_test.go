@@ -19,7 +19,7 @@ func TestLaunchHangs(t *testing.T) {
 	}
 }
 
-// TestScanHangs: a job left a process that blocks whoever inspects it.
+// TestScanHangs: a job left a process, and reading about it in /proc hangs.
 func TestScanHangs(t *testing.T) {
 	s := play(t, nil, func(s *stage) {
 		s.ready()

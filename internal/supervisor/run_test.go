@@ -642,7 +642,7 @@ func (w *recordingObserver) Stepped(before, after lifecycle.State, _ lifecycle.E
 
 func (w *recordingObserver) Ready(parts map[string]time.Duration) { w.starts = append(w.starts, parts) }
 
-// TestObserver: the observer is told of each phase, and once of the start.
+// TestObserver: the observer gets each phase, and the start once.
 func TestObserver(t *testing.T) {
 	w := &recordingObserver{}
 	play(t, func(o *Options) { o.Observer = w }, func(s *stage) {

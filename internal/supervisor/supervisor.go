@@ -55,7 +55,7 @@ type Options struct {
 	output   *mslistener.Output // nil: the listener's output goes nowhere
 }
 
-// Observer is told about steps, for metrics. The loop calls it, so it must not block.
+// Observer gets each step, for metrics. The loop calls it, so it must not block.
 type Observer interface {
 	// Stepped is called after each step.
 	Stepped(before, after lifecycle.State, e lifecycle.Event)
