@@ -332,8 +332,8 @@ func same(a, b config.Settings) bool {
 
 func TestValuesOfManyKinds(t *testing.T) {
 	s := loaded(t, least("AZP_CAPABILITIES=a=1", "AZP_GRACE_PERIOD=90", "AZP_URL=https://dev.azure.com/org//"),
-		"--capability", "docker=true,gpu=a=100", "--capability", "empty=", "--pass-env", "A, B", "--pass-env", "C", "--once", "--name-wait", "0")
-	want := map[string]string{"docker": "true", "gpu": "a=100", "empty": ""}
+		"--capability", `docker=true,gpu=a=100,dotnet=8\,9`, "--capability", `empty=,path=C:\tools`, "--pass-env", "A, B", "--pass-env", "C", "--once", "--name-wait", "0")
+	want := map[string]string{"docker": "true", "gpu": "a=100", "dotnet": "8,9", "empty": "", "path": `C:\tools`}
 	if d := cmp.Diff(want, s.Capabilities); d != "" {
 		t.Errorf("capabilities (-want +got):\n%s", d)
 	}

@@ -97,7 +97,7 @@ var Table = []Setting{
 
 	{Env: "AZP_AGENT_NAME", Group: Agent, Flag: "agent-name", Example: "vm-1", Help: "name of the agent (default: the host name)",
 		str: func(s *Settings) *string { return &s.AgentName }},
-	{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Repeatable: true, Example: "docker=true,gpu=a100", Help: "user capabilities of the agent: name=value, separated by commas",
+	{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Repeatable: true, Example: "docker=true,gpu=a100", Help: "user capabilities of the agent: name=value, separated by commas; \\, is a comma in a value",
 		Hint: "use name=value, for example docker=true,gpu=a100", set: setCapabilities},
 	// Before the other settings of an agent, which are not read for a placeholder.
 	{Env: "AZP_PLACEHOLDER", Group: Running, Flag: "placeholder", Default: "false", Example: "true", Help: "create the placeholder agent and exit",
