@@ -179,6 +179,7 @@ func examples(t *testing.T) map[string]example {
 		"AZP_KEEP_ANY_OWNER":         {also: []string{"yes"}, bad: []string{"theirs"}},
 		"AZP_KEEP_PLACEHOLDER":       {also: []string{"0"}, bad: []string{"perhaps"}},
 		"AZP_KEEP_LISTEN":            {bad: []string{"8141", "localhost", "127.0.0.1:", ":8141", "10.0.0.4:8141", "keep.corp:80"}},
+		"AZP_KEEP_HEALTH_LISTEN":     {bad: []string{"8142", "localhost", "127.0.0.1:"}},
 		"AZP_KEEP_TOKEN":             {bad: []string{"short"}},
 		"AZP_KEEP_TOKEN_FILE":        {good: long, bad: []string{"/nowhere/at/all", "/", file}},
 		"AZP_HEALTH_ADDR":            {bad: []string{"8080", "localhost", "127.0.0.1:"}},
