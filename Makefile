@@ -101,7 +101,9 @@ test-engine: build ## the images by Podman and Docker, and scenes of a container
 	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/engine -scenes '$(SCENES)' -engines $(ENGINES) $(if $(FRESH),-fresh)
 
 # BASE=DIR keeps the result of debootstrap, and uses it the next time.
-test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
+test-vm: ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
+	test/external/vm/needs
+	$(MAKE) build
 	go run ./test/external/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
 
 # vale needs a C compiler. It is built once, into bin/, with its own modules.
