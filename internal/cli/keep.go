@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
@@ -58,15 +58,17 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	var page net.Listener // nil: no page
-	if s.KeepListen != "" {
-		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
-			return exitcode.With(exitcode.Usage, err)
-		}
+	page, err := listenOptional(s.KeepListen, "AZP_KEEP_LISTEN (--listen)")
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
+	health, err := listenOptional(s.KeepHealthListen, "AZP_KEEP_HEALTH_LISTEN (--health-listen)")
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
-		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
-	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
+		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page), "health", pageAddress(health))
+	if err := runKeeper(ctx, keep.New(o), page, health, s.KeepToken); err != nil {
 		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
 		return exitcode.Silent(exitcode.Of(err))
 	}
@@ -108,21 +110,29 @@ func pageAddress(page net.Listener) string {
 	return "http://" + page.Addr().String() + "/"
 }
 
-// runKeeper runs the keeper and its page, if there is one. If the page's server fails, the
-// keeper ends.
-func runKeeper(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
+// listenOptional is Listen, or nil if the address is not set.
+func listenOptional(address, setting string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	return Listen(address, setting)
+}
+
+// runKeeper runs the keeper with its page and its health listener, if there are any. If one of
+// them fails, the keeper ends.
+func runKeeper(ctx context.Context, keeper *keep.Keeper, page, health net.Listener, token secret.Text) error {
+	all, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	served := make(chan error, 1)
-	if page == nil {
-		served <- nil
-	} else {
-		go func() {
-			defer stop()
-			served <- keeper.Serve(ctx, page, token)
-		}()
+	if page != nil {
+		all.Go(func() error { return keeper.Serve(ctx, page, token) })
 	}
-	err := keeper.Run(ctx)
-	stop()
-	return errors.Join(err, <-served)
+	if health != nil {
+		all.Go(func() error { return keeper.ServeHealth(ctx, health) })
+	}
+	all.Go(func() error {
+		defer stop()
+		return keeper.Run(ctx)
+	})
+	return all.Wait()
 }
