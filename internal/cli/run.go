@@ -183,13 +183,12 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	}
 	group := supervisor.NewGroup(agents...)
 	defer r.final.Do("unlocking the listeners' logs", closeTimeout, group.LockLogs())
-	agentStatus := statusAdapter{group}
-	page.SetAgent(agentStatus)
-	closeControl := control.Open(controlLocation(r.s), agentStatus, r.log)
+	page.SetAgent(group)
+	closeControl := control.Open(controlLocation(r.s), group, r.log)
 	defer r.final.Do("closing the control socket", closeTimeout, func() { closeControl(r.final.Limit(closeTimeout) / 2) })
 	defer r.final.Do("closing the systemd socket", closeTimeout, systemd.Start(systemd.NotifyOptions{
 		Socket: r.s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: r.s.Getenv("WATCHDOG_USEC"), WatchdogPid: r.s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
-	}, agentStatus, r.log))
+	}, group, r.log))
 	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
 	close(start.agentsRun)
 	end := group.Run(r.signals)

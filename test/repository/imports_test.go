@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
 		"internal/setup", "internal/term", "internal/text", "internal/mslistener", "internal/supervisor", "internal/httpclient",
 	},
-	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},
+	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/control", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},
 	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                                            // lifecycle for the events
 	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                                           // agentdir for the owner tags
 	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                                              // it maps their errors
