@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -15,10 +14,10 @@ import (
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/connlimit"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/pool"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/text"
 )
 
@@ -52,51 +51,48 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, redactor := openLog(p, s)
+	log := openLog(p, s)
 	metrics := keep.NewMetrics(version())
-	o, err := keepOptions(p, s, metrics, log, redactor)
+	o, err := p.keepOptions(s, metrics, log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
 	var page net.Listener // nil: no page
 	if s.KeepListen != "" {
-		if page, err = Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
+		if page, err = connlimit.Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
 			return exitcode.With(exitcode.Usage, err)
 		}
 	}
 	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
-	if err := runKeeper(ctx, keep.New(o), page, s.KeepToken); err != nil {
-		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+	if err := keep.New(o).RunWithPage(ctx, page, s.KeepToken); err != nil {
+		if err := p.diagnose(ctx, err); !p.printText(err) {
+			log.Error("Keeper failed", "error", err, "hint", p.hintFor(err))
+		}
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil
 }
 
-func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
-	_, client, err := newClient(s, log, redactor, slog.LevelInfo, metrics.Observe)
+func (p Process) keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger) (keep.Options, error) {
+	_, client, err := p.newClient(s, log, slog.LevelInfo, metrics.Observe)
 	if err != nil {
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		URL: s.URL, Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
+		URL: s.URL, Server: client, Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
 		o.Placeholder = &pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities}
 	}
-	add := func(name string, id int) {
-		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: id, Name: name}, RetryFor: keep.RetryFor})
-		}})
-	}
 	if s.PoolID != 0 {
-		add(strconv.Itoa(s.PoolID), s.PoolID)
+		o.Pools = []azdo.PoolRef{{ID: s.PoolID, Name: strconv.Itoa(s.PoolID)}}
 		return o, nil
 	}
 	for _, name := range s.Pools() {
-		add(name, 0)
+		o.Pools = append(o.Pools, azdo.PoolRef{Name: name})
 	}
 	return o, nil
 }
@@ -106,23 +102,4 @@ func pageAddress(page net.Listener) string {
 		return "off"
 	}
 	return "http://" + page.Addr().String() + "/"
-}
-
-// runKeeper runs the keeper and its page, if there is one. If the page's server fails, the
-// keeper ends.
-func runKeeper(ctx context.Context, keeper *keep.Keeper, page net.Listener, token secret.Text) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	served := make(chan error, 1)
-	if page == nil {
-		served <- nil
-	} else {
-		go func() {
-			defer stop()
-			served <- keeper.Serve(ctx, page, token)
-		}()
-	}
-	err := keeper.Run(ctx)
-	stop()
-	return errors.Join(err, <-served)
 }
