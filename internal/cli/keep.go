@@ -57,15 +57,17 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	var page net.Listener // nil: no page
-	if s.KeepListen != "" {
-		if page, err = connlimit.Listen(s.KeepListen, "AZP_KEEP_LISTEN (--listen)"); err != nil {
-			return exitcode.With(exitcode.Usage, err)
-		}
+	page, err := listenOptional(s.KeepListen, "AZP_KEEP_LISTEN (--listen)")
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
+	}
+	health, err := listenOptional(s.KeepHealthListen, "AZP_KEEP_HEALTH_LISTEN (--health-listen)")
+	if err != nil {
+		return exitcode.With(exitcode.Usage, err)
 	}
 	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
-		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page))
-	if err := keep.New(o).RunWithPage(ctx, page, s.KeepToken); err != nil {
+		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page), "health", pageAddress(health))
+	if err := keep.New(o).RunAndServe(ctx, page, health, s.KeepToken); err != nil {
 		if err := p.diagnose(ctx, err); !p.printText(err) {
 			log.Error("Keeper failed", "error", err, "hint", p.hintFor(err))
 		}
@@ -102,4 +104,12 @@ func pageAddress(page net.Listener) string {
 		return "off"
 	}
 	return "http://" + page.Addr().String() + "/"
+}
+
+// listenOptional is connlimit.Listen, or nil if the address is not set.
+func listenOptional(address, setting string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	return connlimit.Listen(address, setting)
 }

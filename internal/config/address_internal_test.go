@@ -14,7 +14,7 @@ const marked = "zqhunterzq"
 
 // addresses are the settings that are addresses.
 func addresses() []string {
-	return append(slices.Concat(endpointVariables, proxyVariables), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN")
+	return append(slices.Concat(endpointVariables, proxyVariables), "AZP_PROXY", "AZP_URL", "AZP_HEALTH_ADDR", "AZP_KEEP_LISTEN", "AZP_KEEP_HEALTH_LISTEN")
 }
 
 // told is everything that azptend would print about these settings, and all hosts to which it

@@ -179,6 +179,7 @@ func examples(t *testing.T) map[string]example {
 		"AZP_KEEP_ANY_OWNER":         {also: []string{"yes"}, bad: []string{"theirs"}},
 		"AZP_KEEP_PLACEHOLDER":       {also: []string{"0"}, bad: []string{"perhaps"}},
 		"AZP_KEEP_LISTEN":            {bad: []string{"8141", "localhost", "127.0.0.1:", ":8141", "10.0.0.4:8141", "keep.corp:80"}},
+		"AZP_KEEP_HEALTH_LISTEN":     {bad: []string{"8142", "localhost", "127.0.0.1:"}},
 		"AZP_KEEP_TOKEN":             {bad: []string{"short"}},
 		"AZP_KEEP_TOKEN_FILE":        {good: long, bad: []string{"/nowhere/at/all", "/", file}},
 		"AZP_HEALTH_ADDR":            {bad: []string{"8080", "localhost", "127.0.0.1:"}},
@@ -332,8 +333,8 @@ func same(a, b config.Settings) bool {
 
 func TestValuesOfManyKinds(t *testing.T) {
 	s := loaded(t, least("AZP_CAPABILITIES=a=1", "AZP_GRACE_PERIOD=90", "AZP_URL=https://dev.azure.com/org//"),
-		"--capability", "docker=true,gpu=a=100", "--capability", "empty=", "--pass-env", "A, B", "--pass-env", "C", "--once", "--name-wait", "0")
-	want := map[string]string{"docker": "true", "gpu": "a=100", "empty": ""}
+		"--capability", `docker=true,gpu=a=100,dotnet=8\,9`, "--capability", `empty=,path=C:\tools`, "--pass-env", "A, B", "--pass-env", "C", "--once", "--name-wait", "0")
+	want := map[string]string{"docker": "true", "gpu": "a=100", "dotnet": "8,9", "empty": "", "path": `C:\tools`}
 	if d := cmp.Diff(want, s.Capabilities); d != "" {
 		t.Errorf("capabilities (-want +got):\n%s", d)
 	}

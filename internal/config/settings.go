@@ -90,13 +90,14 @@ type Settings struct {
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 
-	KeepInterval    time.Duration
-	KeepPrune       bool
-	KeepPlaceholder bool
-	KeepListen      string // host:port; "": disabled
-	KeepToken       secret.Text
-	KeepTokenFile   string
-	Ghosts          pool.Rules
+	KeepInterval     time.Duration
+	KeepPrune        bool
+	KeepPlaceholder  bool
+	KeepListen       string // host:port; "": disabled
+	KeepHealthListen string // the same
+	KeepToken        secret.Text
+	KeepTokenFile    string
+	Ghosts           pool.Rules
 
 	HostName     string
 	DiagFolder   string   // AGENT_DIAGLOGPATH, the directory of the agent's logs

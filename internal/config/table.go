@@ -97,7 +97,7 @@ var Table = []Setting{
 
 	{Env: "AZP_AGENT_NAME", Group: Agent, Flag: "agent-name", Example: "vm-1", Help: "name of the agent (default: the host name)",
 		str: func(s *Settings) *string { return &s.AgentName }},
-	{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Repeatable: true, Example: "docker=true,gpu=a100", Help: "user capabilities of the agent: name=value, separated by commas",
+	{Env: "AZP_CAPABILITIES", Group: Agent, Flag: "capability", Repeatable: true, Example: "docker=true,gpu=a100", Help: "user capabilities of the agent: name=value, separated by commas; \\, is a comma in a value",
 		Hint: "use name=value, for example docker=true,gpu=a100", set: setCapabilities},
 	// Before the other settings of an agent, which are not read for a placeholder.
 	{Env: "AZP_PLACEHOLDER", Group: Running, Flag: "placeholder", Default: "false", Example: "true", Help: "create the placeholder agent and exit",
@@ -183,6 +183,8 @@ var Table = []Setting{
 		Bool: func(s *Settings) *bool { return &s.KeepPlaceholder }},
 	{Env: "AZP_KEEP_LISTEN", Group: Keeper, Flag: "listen", Default: "127.0.0.1:8141", Example: "127.0.0.1:9000", Help: "listen address for the keeper's page, metrics and probes; off disables it",
 		Hint: "use 127.0.0.1:8141, or :8141 for the whole network, which needs AZP_KEEP_TOKEN", set: func(s *Settings, v string) error { return setListen(&s.KeepListen, v) }},
+	{Env: "AZP_KEEP_HEALTH_LISTEN", Group: Keeper, Flag: "health-listen", Example: ":8142", Help: "second listen address, for /healthz and /readyz alone: it needs no token (default: disabled)",
+		Hint: "use :8142, or 127.0.0.1:8142 for this machine only", set: func(s *Settings, v string) error { return setListen(&s.KeepHealthListen, v) }},
 	{Env: "AZP_KEEP_TOKEN", Group: Keeper, Example: "0123456789abcdef", Help: "token that the page and the metrics ask for; required unless the listen address is a loopback address",
 		secret: func(s *Settings) *secret.Text { return &s.KeepToken }},
 	{Env: "AZP_KEEP_TOKEN_FILE", Group: Keeper, Flag: "keep-token-file", Example: "/run/secrets/keep-token", Help: "file that holds AZP_KEEP_TOKEN; azptend reads it once, at startup",

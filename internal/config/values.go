@@ -170,7 +170,9 @@ func setLogLevel(s *Settings, v string) error {
 
 func setCapabilities(s *Settings, v string) error {
 	s.Capabilities = map[string]string{}
-	for _, item := range splitList(v) {
+	// A NUL cannot be in a variable or an argument, so it can stand for an escaped comma.
+	for _, item := range splitList(strings.ReplaceAll(v, `\,`, "\x00")) {
+		item = strings.ReplaceAll(item, "\x00", ",")
 		name, value, found := strings.Cut(item, "=")
 		name = strings.TrimSpace(name)
 		switch {

@@ -23,10 +23,6 @@ type Metrics struct {
 	agents []*AgentMetrics
 }
 
-// jobBuckets go from ten seconds to a day. The limit of Microsoft's hosted agents is six
-// hours.
-var jobBuckets = []float64{10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400}
-
 // NewMetrics returns metrics that are all zero.
 func NewMetrics(version string) *Metrics {
 	r := &metrics.Registry{}
@@ -42,7 +38,7 @@ func NewMetrics(version string) *Metrics {
 		started: r.Counter("azptend_jobs_started_total", "Jobs that the agent's listener started.", "agent"),
 		ended: r.Counter("azptend_jobs_ended_total",
 			"Jobs that ended. finished: the listener ended it, whatever its result; cut: its listener exited during the job; unseen: azptend lost track of it.", "agent", "result"),
-		jobDuration:   r.Histogram("azptend_job_duration_seconds", "Duration of jobs that finished.", jobBuckets, "agent"),
+		jobDuration:   r.Histogram("azptend_job_duration_seconds", "Duration of jobs that finished.", metrics.JobBuckets(), "agent"),
 		registrations: r.Counter("azptend_registrations_total", "Registrations of the agent.", "agent"),
 		removals: r.Counter("azptend_removals_total",
 			"How registrations ended. removed: from the pool; named: left in the pool and reported in the log.", "agent", "outcome"),

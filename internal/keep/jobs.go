@@ -22,8 +22,9 @@ type jobTracker struct {
 
 // jobChanges is what happened since the last look.
 type jobChanges struct {
-	waits   []time.Duration // from queued to received, of the jobs that started
-	results []string        // of the jobs that ended
+	waits     []time.Duration // from queued to received, of the jobs that started
+	results   []string        // of the jobs that ended
+	durations []time.Duration // from received to finished, of the jobs that were seen to end
 }
 
 // Unseen is the result of a job that was gone before it was seen to end: its
@@ -47,6 +48,9 @@ func (l *jobTracker) update(requests []azdo.JobRequest) jobChanges {
 			open[r.RequestID] = !r.ReceiveTime.IsZero()
 		} else if known || r.FinishTime.After(l.newest) {
 			found.results = append(found.results, resultOf(r))
+			if !r.ReceiveTime.IsZero() && !r.FinishTime.IsZero() {
+				found.durations = append(found.durations, max(r.FinishTime.Sub(r.ReceiveTime.Time), 0))
+			}
 		}
 	}
 	for id := range l.open {

@@ -74,6 +74,9 @@ func TestEachJobIsCountedOnce(t *testing.T) {
 		for _, at := range refreshes {
 			n := l.update(shownAt(jobs, at))
 			waits, ends = append(waits, n.waits...), append(ends, n.results...)
+			if len(n.durations) > len(n.results) {
+				t.Errorf("%d jobs ended, and %d have a duration", len(n.results), len(n.durations))
+			}
 		}
 		wantWaits, wantEnds := expected(jobs, refreshes)
 		slices.Sort(waits)
@@ -138,6 +141,9 @@ func TestOneJob(t *testing.T) {
 		}
 		if len(n.waits) == 1 && n.waits[0] != 3*time.Minute || len(n.results) == 1 && n.results[0] != "failed" {
 			t.Errorf("it tells %+v", n)
+		}
+		if len(n.durations) != tt.ends || tt.ends == 1 && n.durations[0] != 4*time.Minute {
+			t.Errorf("at %d the durations are %v", tt.at, n.durations)
 		}
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/retry"
@@ -64,23 +66,23 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, board: newBoard(o.URL, names, time.Now())}
 }
 
-// RunWithPage is Run, and serves the page meanwhile, if it is not nil. If its server fails, the
-// keeper ends.
-func (k *Keeper) RunWithPage(ctx context.Context, page net.Listener, token secret.Text) error {
+// RunAndServe is Run, and serves the page and the health listener meanwhile; nil is none. If
+// one of them fails, the keeper ends.
+func (k *Keeper) RunAndServe(ctx context.Context, page, health net.Listener, token secret.Text) error {
+	all, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	served := make(chan error, 1)
-	if page == nil {
-		served <- nil
-	} else {
-		go func() {
-			defer stop()
-			served <- k.Serve(ctx, page, token)
-		}()
+	if page != nil {
+		all.Go(func() error { return k.Serve(ctx, page, token) })
 	}
-	err := k.Run(ctx)
-	stop()
-	return errors.Join(err, <-served)
+	if health != nil {
+		all.Go(func() error { return k.ServeHealth(ctx, health) })
+	}
+	all.Go(func() error {
+		defer stop()
+		return k.Run(ctx)
+	})
+	return all.Wait()
 }
 
 // Run keeps the pools until ctx ends, which is no error, or until one of them cannot be

@@ -13,7 +13,7 @@ type Metrics struct {
 	*metrics.Requests
 
 	agents, jobs, oldest, lastSeen    metrics.Gauge
-	waits                             metrics.Histogram
+	waits, durations                  metrics.Histogram
 	finished, removed, failed, rounds metrics.Counter
 }
 
@@ -35,6 +35,8 @@ func NewMetrics(version string) *Metrics {
 			"How long jobs waited before they started, from queued to received by an agent.", waitBuckets, "pool"),
 		finished: r.Counter("azptend_pool_jobs_finished_total",
 			"Jobs that ended, by result. unseen: the job disappeared before its end was seen.", "pool", "result"),
+		durations: r.Histogram("azptend_pool_job_duration_seconds",
+			"How long jobs ran, from received by an agent to finished. Jobs with the result unseen are missing.", metrics.JobBuckets(), "pool"),
 		removed:  r.Counter("azptend_pool_agents_removed_total", "Agents that the keeper removed, by reason.", "pool", "reason"),
 		failed:   r.Counter("azptend_pool_removals_failed_total", "Failed removals. Each is tried again.", "pool"),
 		rounds:   r.Counter("azptend_keep_rounds_total", "Refreshes of the pool, by outcome.", "pool", "outcome"),
@@ -54,6 +56,7 @@ func (m *Metrics) initPool(pool string) {
 	}
 	m.failed.Add(0, pool)
 	m.waits.Init(pool)
+	m.durations.Init(pool)
 	m.rounds.Add(0, pool, "seen")
 	m.rounds.Add(0, pool, "failed")
 }
@@ -73,6 +76,9 @@ func (m *Metrics) setPool(name string, p Snapshot) {
 func (m *Metrics) addJobs(pool string, n jobChanges) {
 	for _, wait := range n.waits {
 		m.waits.Observe(wait.Seconds(), pool)
+	}
+	for _, ran := range n.durations {
+		m.durations.Observe(ran.Seconds(), pool)
 	}
 	for _, result := range n.results {
 		m.finished.Add(1, pool, result)

@@ -45,12 +45,18 @@ func (k *Keeper) Handler(token secret.Text) http.Handler {
 	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
 		shown.HandleFunc("GET /"+name, func(out http.ResponseWriter, r *http.Request) { http.ServeFileFS(out, r, own, name) })
 	}
-	all := http.NewServeMux()
-	// A server that does not answer is no reason to restart anything.
-	all.HandleFunc("GET /healthz", probe("the refresh loop of a pool has stopped", func() bool { return k.board.stuck(time.Now()) == "" }))
-	all.HandleFunc("GET /readyz", probe("not every pool has been read yet", k.board.ready))
+	all := k.probes()
 	all.Handle("/", requireToken(token, shown))
 	return withHeaders(all)
+}
+
+// probes serves the keeper's health. It shows nothing of the pool.
+func (k *Keeper) probes() *http.ServeMux {
+	m := http.NewServeMux()
+	// A server that does not answer is no reason to restart anything.
+	m.HandleFunc("GET /healthz", probe("the refresh loop of a pool has stopped", func() bool { return k.board.stuck(time.Now()) == "" }))
+	m.HandleFunc("GET /readyz", probe("not every pool has been read yet", k.board.ready))
+	return m
 }
 
 func withHeaders(next http.Handler) http.Handler {
@@ -150,10 +156,20 @@ func send(out http.ResponseWriter, parts map[string]string) error {
 	return rc.Flush()
 }
 
-// Serve serves Handler on a listener until ctx ends, and then closes every connection.
+// Serve serves Handler on a listener until ctx ends.
 func (k *Keeper) Serve(ctx context.Context, listener net.Listener, token secret.Text) error {
+	return serve(ctx, listener, k.Handler(token))
+}
+
+// ServeHealth serves the health alone, which needs no token, on a listener until ctx ends.
+func (k *Keeper) ServeHealth(ctx context.Context, listener net.Listener) error {
+	return serve(ctx, listener, withHeaders(k.probes()))
+}
+
+// serve serves until ctx ends, and then closes every connection.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
-		Handler:           k.Handler(token),
+		Handler:           handler,
 		ReadHeaderTimeout: writeTimeout,
 		ReadTimeout:       writeTimeout,
 		IdleTimeout:       time.Minute,

@@ -35,7 +35,7 @@ func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, e
 		URL: orgURL, Server: client, Pools: []azdo.PoolRef{{Name: poolName}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
 	})
 	p := &keeperPage{url: "http://" + listener.Addr().String() + "/"}
-	p.running.Go(func() { _ = keeper.RunWithPage(ctx, listener, secret.Text{}) })
+	p.running.Go(func() { _ = keeper.RunAndServe(ctx, listener, nil, secret.Text{}) })
 	return p, nil
 }
 

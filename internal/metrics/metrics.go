@@ -152,5 +152,11 @@ func (h Histogram) Observe(value float64, labels ...string) {
 	})
 }
 
+// JobBuckets are for durations of jobs: from ten seconds to a day. The limit of Microsoft's
+// hosted agents is six hours.
+func JobBuckets() []float64 {
+	return []float64{10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400}
+}
+
 // Init creates the series of a histogram.
 func (h Histogram) Init(labels ...string) { h.f.with(labels, func(*series) {}) }

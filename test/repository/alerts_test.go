@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/test/internal/process"
 )
@@ -20,22 +22,34 @@ import (
 // This file compares the dashboard and the alert rules in deploy/ with the metrics that exist:
 // their names and labels, and for run also the labels' values.
 
-// shownExprs are the expressions of the dashboard and the rules, by their place.
+const (
+	dashboardFile = "../../deploy/grafana/dashboard.json"
+	alertsFile    = "../../deploy/prometheus/alerts.yaml"
+	playedFile    = "../../deploy/prometheus/alerts_test.yaml"
+)
+
+// readYAML reads a file of YAML or JSON.
+func readYAML(t *testing.T, file string, into any) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(b, into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+// shownExprs are the expressions of the dashboard and the rules, by their file.
 func shownExprs(t *testing.T) map[string][]string {
 	t.Helper()
-	b, err := os.ReadFile("../../deploy/grafana/dashboard.json")
-	if err != nil {
-		t.Fatal(err)
+	found := map[string][]string{}
+	for _, file := range []string{dashboardFile, alertsFile} {
+		var content any
+		readYAML(t, file, &content)
+		found[filepath.Base(file)] = exprsOf(content)
 	}
-	var dashboard any
-	if err := json.Unmarshal(b, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	rules, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string][]string{"dashboard.json": exprsOf(dashboard), "alerts.yaml": exprsOfRules(string(rules))}
+	return found
 }
 
 func exprsOf(node any) []string {
@@ -56,20 +70,24 @@ func exprsOf(node any) []string {
 	return found
 }
 
-// exprsOfRules are the expressions of our rules, in the two YAML forms that the file uses.
-func exprsOfRules(rules string) []string {
-	var found []string
-	lines := strings.Split(rules, "\n")
-	for i, line := range lines {
-		expr, is := strings.CutPrefix(line, "        expr: ")
-		for i++; is && strings.HasPrefix(expr, "|-") && strings.HasPrefix(lines[i], "          "); i++ {
-			expr += " " + strings.TrimSpace(lines[i])
-		}
-		if is {
-			found = append(found, strings.TrimPrefix(expr, "|-"))
-		}
+// alert is a rule of alerts.yaml.
+type alert struct {
+	Alert, Expr string
+	Annotations map[string]string
+}
+
+func alerts(t *testing.T) []alert {
+	t.Helper()
+	var file struct{ Groups []struct{ Rules []alert } }
+	readYAML(t, alertsFile, &file)
+	var all []alert
+	for _, g := range file.Groups {
+		all = append(all, g.Rules...)
 	}
-	return found
+	if len(all) < 10 {
+		t.Fatalf("there are the alerts %v: is this test blind?", all)
+	}
+	return all
 }
 
 var (
@@ -79,10 +97,12 @@ var (
 )
 
 // scraped are labels that Prometheus adds. le is a label of histograms.
-func scraped() []string { return []string{"instance", "job", "le"} }
+func scraped() []string {
+	return []string{"instance", "job", "namespace", "pod", "node", "cluster", "le"}
+}
 
-// mistakesOf returns names in an expression that do not exist.
-func mistakesOf(expr string, begun string) (mistakes []string) {
+// seriesLabels are the labels of each series that azptend exposes, by its name.
+func seriesLabels() map[string][]string {
 	known := map[string][]string{}
 	for _, f := range ourMetrics() {
 		names := []string{f.Name}
@@ -93,7 +113,12 @@ func mistakesOf(expr string, begun string) (mistakes []string) {
 			known[name] = f.Labels
 		}
 	}
-	labels := scraped()
+	return known
+}
+
+// mistakesOf returns names in an expression that do not exist.
+func mistakesOf(expr string, begun string) (mistakes []string) {
+	known, labels := seriesLabels(), scraped()
 	for _, s := range selector.FindAllStringSubmatch(expr, -1) {
 		own, is := known[s[1]]
 		if !is {
@@ -158,22 +183,79 @@ func TestDashboardAndAlertsUseRealMetrics(t *testing.T) {
 	}
 }
 
-// TestEachAlertIsExplained: docs/metrics.md says what to do about each alert.
+// TestEachAlertIsExplained: each alert leads to its section of docs/operations.md, and
+// docs/metrics.md lists it.
 func TestEachAlertIsExplained(t *testing.T) {
-	rules, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	const base = "https://github.com/azptend/azptend/blob/main/"
 	page := metricsPage(t)
-	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1)
-	if len(alerts) < 10 {
-		t.Errorf("there are the alerts %q: is this test blind?", alerts)
-	}
-	for _, a := range alerts {
-		if !strings.Contains(page, "`"+a[1]+"`") {
-			t.Errorf("docs/metrics.md does not name %s", a[1])
+	for _, a := range alerts(t) {
+		to, is := strings.CutPrefix(a.Annotations["runbook_url"], base)
+		if want := "docs/operations.md#" + anchor(a.Alert); !is || to != want {
+			t.Errorf("the runbook_url of %s is %q, want %s", a.Alert, a.Annotations["runbook_url"], base+want)
+		} else if why := deadLink("../../README.md", to); why != "" {
+			t.Errorf("the runbook_url of %s is %s: %s", a.Alert, to, why)
+		}
+		if !strings.Contains(page, "`"+a.Alert+"`") {
+			t.Errorf("docs/metrics.md does not name %s", a.Alert)
 		}
 	}
+}
+
+// TestAlertsKeepLabels: "by" would drop the labels that say where an agent runs, such as namespace,
+// pod and cluster.
+func TestAlertsKeepLabels(t *testing.T) {
+	for _, a := range alerts(t) {
+		if regexp.MustCompile(`\bby\s*\(`).MatchString(a.Expr) {
+			t.Errorf("%s groups with by, and not with without: %s", a.Alert, a.Expr)
+		}
+	}
+}
+
+// played is a test of alerts_test.yaml.
+type played struct {
+	Interval string
+	Input    []struct{ Series, Values string } `yaml:"input_series"`
+}
+
+// TestPlayedSeriesAreReal: the rules are played on series with the names and labels that azptend
+// exposes.
+func TestPlayedSeriesAreReal(t *testing.T) {
+	begun, known := begunPage(), seriesLabels()
+	seen := 0
+	for _, test := range playedTests(t) {
+		for _, in := range test.Input {
+			name, rest, _ := strings.Cut(in.Series, "{")
+			if name == "up" { // Prometheus' own
+				continue
+			}
+			seen++
+			var labels []string
+			for _, m := range matcher.FindAllStringSubmatch(rest, -1) {
+				if !slices.Contains(scraped(), m[1]) {
+					labels = append(labels, m[1])
+					for _, mistake := range strangeValues(begun, name, m[1], m[3]) {
+						t.Error(mistake)
+					}
+				}
+			}
+			own := slices.Clone(known[name])
+			slices.Sort(own)
+			slices.Sort(labels)
+			if _, is := known[name]; !is || !slices.Equal(own, labels) {
+				t.Errorf("%s is no series of azptend: its labels are %q", in.Series, own)
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("%d series were seen: is this test blind?", seen)
+	}
+}
+
+func playedTests(t *testing.T) []played {
+	t.Helper()
+	var file struct{ Tests []played }
+	readYAML(t, playedFile, &file)
+	return file.Tests
 }
 
 // TestExpressionRules shows that each rule finds a fault.
@@ -196,29 +278,76 @@ func TestExpressionRules(t *testing.T) {
 	}
 }
 
+// panelTest is a test of promtool: the first expression of each panel about what ends with an agent
+// has a value for agents with --once, whose last counters nobody scrapes.
+func panelTest(t *testing.T) string {
+	t.Helper()
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	readYAML(t, dashboardFile, &dashboard)
+	tests := playedTests(t)
+	once := slices.IndexFunc(tests, func(p played) bool { return strings.Contains(p.Input[0].Series, "once-1") })
+	type sample struct {
+		Labels string
+		Value  int
+	}
+	type exprTest struct {
+		Expr    string
+		At      string   `yaml:"eval_time"`
+		Samples []sample `yaml:"exp_samples"`
+	}
+	var exprs []exprTest
+	for _, p := range dashboard.Panels {
+		if slices.Contains([]string{"Jobs that ended", "Job duration", "Removals"}, p.Title) {
+			exprs = append(exprs, exprTest{"sum(" + drawn(p.Targets[0].Expr) + ") > bool 0", "22m", []sample{{"{}", 1}}})
+		}
+	}
+	if len(exprs) != 3 {
+		t.Errorf("the dashboard has %d of the 3 panels", len(exprs))
+	}
+	b, err := yaml.Marshal(map[string]any{"tests": []any{map[string]any{
+		"interval": tests[once].Interval, "input_series": tests[once].Input, "promql_expr_test": exprs,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// drawn is an expression of the dashboard with a value for each of Grafana's variables.
+func drawn(expr string) string {
+	return strings.NewReplacer("$__rate_interval", "5m", "$agent", ".*").Replace(expr)
+}
+
 // TestAlertRules checks the rules and all expressions of the dashboard with Prometheus' parser, and
-// runs the rules' tests. It needs promtool.
+// plays the rules and the panels. It needs promtool.
 func TestAlertRules(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
 		t.Skip("there is no promtool")
 	}
-	var drawn strings.Builder
-	drawn.WriteString("groups:\n- name: drawn\n  rules:\n")
+	rules := "groups:\n- name: drawn\n  rules:\n"
 	for _, expr := range shownExprs(t)["dashboard.json"] {
-		b, _ := json.Marshal(strings.NewReplacer("$__rate_interval", "5m", "$agent", ".*").Replace(expr))
-		drawn.WriteString("  - alert: Drawn\n    expr: " + string(b) + "\n    labels: {n: " + string(b) + "}\n")
+		b, _ := json.Marshal(drawn(expr))
+		rules += "  - alert: Drawn\n    expr: " + string(b) + "\n    labels: {n: " + string(b) + "}\n"
 	}
-	file := filepath.Join(t.TempDir(), "drawn.yaml")
-	if err := os.WriteFile(file, []byte(drawn.String()), 0o644); err != nil {
-		t.Fatal(err)
+	drawnFile, panelsFile := filepath.Join(t.TempDir(), "drawn.yaml"), filepath.Join(t.TempDir(), "panels.yaml")
+	for file, text := range map[string]string{drawnFile: rules, panelsFile: panelTest(t)} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, args := range [][]string{
-		{"check", "rules", "../../deploy/prometheus/alerts.yaml"},
-		{"check", "rules", file},
-		{"test", "rules", "../../deploy/prometheus/alerts_test.yaml"},
+		{"check", "rules", alertsFile},
+		{"check", "rules", drawnFile},
+		{"test", "rules", playedFile},
+		{"test", "rules", panelsFile},
 	} {
 		if out, err := process.Command(ctx, promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)

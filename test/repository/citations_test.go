@@ -45,13 +45,15 @@ func TestCitationsResolve(t *testing.T) {
 // TestCitationRules shows that each rule finds a fault.
 func TestCitationRules(t *testing.T) {
 	for text, ok := range map[string]bool{
-		"as told (reference/identity.md 1.1)":       true,
-		"as told (reference/identity.md 1.1 and 6)": true,
-		"docs/platforms.md":                         true,
-		"see README.md":                             true,
-		"azure-devops-rest.md 2.4. Then 17 follow.": true,
-		"as told (identity.md 1.1)":                 false, // there are two
-		"as told (reference/identity.md 1.1, 1.99)": false,
+		"as told (reference/identity.md 1.1)":                             true,
+		"as told (reference/identity.md 1.1 and 6)":                       true,
+		"docs/platforms.md":                                               true,
+		"see README.md":                                                   true,
+		"azure-devops-rest.md 2.4. Then 17 follow.":                       true,
+		"as told (identity.md 1.1)":                                       false, // there are two
+		"as told (reference/identity.md 1.1, 1.99)":                       false,
+		"https://github.com/azptend/azptend/blob/main/docs/operations.md": true,
+		"https://github.com/azptend/azptend/blob/main/docs/nowhere.md":    false,
 		"nowhere.md":      false,
 		"docs/nowhere.md": false,
 		"platforms.md 1":  false,
@@ -68,6 +70,7 @@ func TestCitationRules(t *testing.T) {
 
 // unresolved says what is wrong with a citation; "" if nothing is.
 func unresolved(page string, sections []string) string {
+	page = strings.TrimPrefix(page, "github.com/azptend/azptend/blob/main/")
 	inDocs, inReference := "docs/"+page, "docs/reference/"+strings.TrimPrefix(page, "reference/")
 	places := []string{page, inDocs, inReference}
 	if len(sections) > 0 {

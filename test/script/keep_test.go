@@ -12,18 +12,21 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdPage waits until a keeper has logged the address of its page, and exports it as PAGE: page
-// NAME.
+// cmdPage waits until a keeper has logged its addresses, and exports them as PAGE and HEALTH: page
+// NAME. An address is "off" if it
+// does not listen there; an older keeper has no HEALTH.
 func cmdPage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: page NAME")
 	}
 	a := stageOf(ts).actor(ts, args[0])
-	where := regexp.MustCompile(`page=(http://\S+)/`)
+	where := regexp.MustCompile(`page=(\S+)(?: health=(\S+))?\n`)
 	ctx, cancel := inTime()
 	defer cancel()
 	ts.Check(a.Says(ctx, where))
-	ts.Setenv("PAGE", where.FindStringSubmatch(a.Said())[1])
+	found := where.FindStringSubmatch(a.Said())
+	ts.Setenv("PAGE", strings.TrimSuffix(found[1], "/"))
+	ts.Setenv("HEALTH", strings.TrimSuffix(found[2], "/"))
 }
 
 // cmdSees waits until an event of the page at PAGE matches: sees REGEXP.

@@ -58,6 +58,11 @@ func promiseAgent(t *testing.T, what string, pod corev1.PodTemplateSpec) {
 	if env(agent, "AZP_ONCE") != "" && !scaled {
 		t.Errorf("%s would end with each job and start again", what)
 	}
+	for name, probe := range map[string]*corev1.Probe{"startup": agent.StartupProbe, "liveness": agent.LivenessProbe} {
+		if probe != nil && (probe.TerminationGracePeriodSeconds == nil || *probe.TerminationGracePeriodSeconds != 60) {
+			t.Errorf("%s: a stuck azptend stays for the pod's grace period after its %s probe failed", what, name)
+		}
+	}
 	if probe := agent.LivenessProbe; probe != nil && strings.Contains(strings.Join(probe.Exec.Command, " "), "--ready") {
 		t.Errorf("%s: the liveness probe would kill an agent that finishes its job", what)
 	}

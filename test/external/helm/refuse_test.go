@@ -56,6 +56,7 @@ func TestRefused(t *testing.T) {
 		"default, none in flight":   {"keda-2.21", `keda: {strategy: default, scaleOnInFlight: false}`, "kedacore/keda#7878"},
 		"accurate, some in flight":  {"keda-2.21", `keda: {strategy: accurate, scaleOnInFlight: true}`, "another agent for each running job"},
 		"eager":                     {"keda-2.21", `keda: {strategy: eager}`, "/keda/strategy"},
+		"grace of readiness":        {"keda-2.20", `readinessProbe: {terminationGracePeriodSeconds: 60}`, "additional properties 'terminationGracePeriodSeconds' not allowed"}, // Kubernetes refuses it
 		"accurate and not ready":    {"keda-2.20", `readinessProbe: null`, "strategy accurate needs it"},
 		"principal at 2.20":         {"keda-2.20", `keda: {identity: {type: servicePrincipal}}`, "keda.identity.type is servicePrincipal, which KEDA 2.20 does not support"},
 		"principal without secret":  {"keda-2.21", `keda: {identity: {type: servicePrincipal, clientId: a, tenantId: b}}`, "keda.identity.type is servicePrincipal, but clientId, tenantId or existingSecret is not set"},
