@@ -1,6 +1,9 @@
 package doctor
 
-import "github.com/azptend/azptend/internal/exitcode"
+import (
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/identity"
+)
 
 // Cause is one thing that a check can find. A failure keeps `azptend run` from
 // working, and Code is the exit code that run would have; a warning does not.
@@ -32,7 +35,7 @@ const (
 	rolePage  = "Organization settings, Agent pools, the pool, Security"
 	giveRole  = "give it the Administrator role on the pool (" + rolePage + ")"
 	otherPool = "create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"
-	// setupHint has a placeholder that CompleteSetup replaces.
+	// setupHint has a placeholder that completeSetup replaces.
 	setupHint     = "; an administrator does all of it with `azptend setup " + setupIdentity + " --apply`"
 	setupIdentity = "--identity OBJECT_ID"
 )
@@ -42,7 +45,7 @@ var (
 	BadSetting        = failure("bad-setting", Settings, exitcode.Usage, "a setting is missing, or cannot be read", "")
 	SuspiciousSetting = warning("odd-setting", Settings, "a setting is suspicious, but not wrong", "")
 	BadIdentity       = failure("bad-identity", Identity, exitcode.Usage, "the identity settings cannot be used: a certificate without its key, a wrong password", "")
-	NoIdentitySet     = warning("no-identity-set", Identity, "no identity is set, and there is no metadata service of Azure", SetAnIdentity)
+	NoIdentitySet     = warning("no-identity-set", Identity, "no identity is set, and there is no metadata service of Azure", identity.SetAnIdentity)
 )
 
 // The token.

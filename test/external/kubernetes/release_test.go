@@ -37,7 +37,7 @@ type values map[string]any
 func (w *world) install(t *testing.T, pool string, more values) *release {
 	t.Helper()
 	agents, keeper := w.identity(t, pool, "agents", pool, "Administrator"), w.identity(t, pool, "keeper", pool, "Administrator")
-	ports, err := cluster.FreePorts(1)
+	ports, err := cluster.FreePorts(2) // all pods share this machine's network
 	must(t, err)
 	v := values{
 		"organizationURL": w.e.Org, "pool": values{"name": pool}, "image": values{"repository": "agent", "tag": "test"},
@@ -45,7 +45,7 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 		"keda":                          values{"version": "2.21", "pollingInterval": pollingInterval, "maxReplicaCount": 100},
 		"scaledJob":                     values{"ttlSecondsAfterFinished": 15},
 		"terminationGracePeriodSeconds": 300, "idleTimeout": "30s",
-		"keep": values{"port": ports[0], "interval": "5s", "identity": values{"type": "workloadIdentity", "clientId": keeper.ClientID},
+		"keep": values{"port": ports[0], "healthPort": ports[1], "interval": "5s", "identity": values{"type": "workloadIdentity", "clientId": keeper.ClientID},
 			"serviceAccount": values{"name": "keeper"}},
 	}
 	for name, value := range more {

@@ -20,25 +20,6 @@ const packages = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates"
 // a small compiler for jobs.
 const more = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init tcc libc6-dev"
 
-// checkNeeds checks early what this machine lacks.
-func checkNeeds() error {
-	if os.Geteuid() != 0 {
-		return errors.New("cannot boot a machine: not root")
-	}
-	var missing []string
-	for _, need := range []struct{ program, pkg string }{
-		{"debootstrap", "debootstrap"}, {"systemd-nspawn", "systemd-container"}, {"nsenter", "util-linux"}, {"chroot", "coreutils"},
-	} {
-		if _, err := exec.LookPath(need.program); err != nil {
-			missing = append(missing, need.pkg)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("cannot boot a machine: these packages are missing: %[1]s\nhint: apt-get install %[1]s", strings.Join(missing, " "))
-	}
-	return nil
-}
-
 // machine is a Debian booted by systemd-nspawn. It has the host's network, so it reaches the
 // emulator on the host's loopback.
 type machine struct {

@@ -33,9 +33,6 @@ func main() {
 
 // runPage creates the machine, boots it, and runs the scenes until it is shut down.
 func runPage(programs launch.Programs, page, base string) error {
-	if err := checkNeeds(); err != nil {
-		return err
-	}
 	ctx, stop := context.WithTimeout(context.Background(), timeout)
 	defer stop()
 	work, err := os.MkdirTemp("", "azptend-vm-*")
