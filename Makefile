@@ -1,5 +1,5 @@
 # The README's commands do not need make.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint lint-docs test-engine test-vm lint-images lint-workflows vulnerabilities release-check release release-notes chart notices promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes test-node build build-all lint lint-docs test-engine test-vm lint-images lint-workflows vulnerabilities release-check release release-notes chart notices promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The maximum size of a stripped binary: azptend must add little to an image.
@@ -83,16 +83,31 @@ conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
 test-helm: ## the chart: golden files, refused values, Helm's linter, schemas of Kubernetes and of each KEDA version
 	cd test/external/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
 
-# The programs stay in bin/kubernetes, and the logs in bin/kubernetes/logs.
+# What the suites build stays outside of the tree, so that a second run starts at once.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azptend
+
+# The programs of Kubernetes and KEDA stay in KUBERNETES_CACHE. The logs are in bin/kubernetes.
+KUBERNETES_CACHE := $(CACHE)/kubernetes
+
 test-kubernetes: ## the chart on a real control plane with KEDA's operator, measured into docs/kubernetes.md; needs root and Debian's packages
-	test/external/kubernetes/build bin/kubernetes
-	rm -rf bin/kubernetes/logs && mkdir bin/kubernetes/logs
-	cd test/external/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
-		-bin $(abspath bin/kubernetes) -logs $(abspath bin/kubernetes/logs) -page $(abspath docs/kubernetes.md)
+	test/external/kubernetes/build $(KUBERNETES_CACHE)
+	rm -rf bin/kubernetes && mkdir -p bin/kubernetes
+	cd test/external/kubernetes && export CGO_ENABLED=0 && go mod tidy -diff && go vet ./... && go test -count=1 -timeout 40m -v . \
+		-bin $(abspath $(KUBERNETES_CACHE)) -logs $(abspath bin/kubernetes) -page $(abspath docs/kubernetes.md)
+
+# The images are those of test-engine. The logs are in bin/node.
+test-node: build ## the chart on a real node with kubelet, containerd, runc and CNI, into docs/kubernetes.md; needs root, installs Debian's packages
+	go build -o bin/test-engine ./test/external/engine
+	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/node-images -scenes '^$$' -engines podman
+	test/external/kubernetes/build $(KUBERNETES_CACHE)
+	test/external/kubernetes/images/save $(ENGINE_CACHE) $(KUBERNETES_CACHE)/images
+	rm -rf bin/node && mkdir -p bin/node
+	cd test/external/kubernetes && export CGO_ENABLED=0 && go mod tidy -diff && go vet ./... && go test -count=1 -timeout 40m -v . \
+		-bin $(abspath $(KUBERNETES_CACHE)) -images $(abspath $(KUBERNETES_CACHE)/images/images.tar) -logs $(abspath bin/node) -page $(abspath docs/kubernetes.md)
 
 # Images, layers and downloads stay in ENGINE_CACHE. SCENES='stop|kill' plays some of the scenes, ENGINES=podman
 # uses one engine, FRESH=1 builds without cached layers. Logs of builds and scenes are in bin/engine.
-ENGINE_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azptend/engine
+ENGINE_CACHE := $(CACHE)/engine
 SCENES :=
 ENGINES := podman,docker
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ for a busy agent, since the job was assigned.`,
 			if err := chosen.check(); err != nil {
 				return err
 			}
-			return withPool(c.Context(), p, c.Flags(), func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+			return withPool(c.Context(), p, c.Flags(), poolSettings, slog.LevelDebug, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 				if watch {
 					return watchAgents(ctx, p, tended, chosen, max(every, time.Second), asJSON)
 				}

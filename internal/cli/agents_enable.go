@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -43,7 +44,7 @@ Exit codes: 0; 64 if a named agent does not exist; 75 if some could not be
 			if len(args) == 0 && s.chosen.match == "" && s.chosen.below == "" && !s.chosen.mine && len(s.chosen.states) == 0 {
 				return badFlag("name agents, or select them with --match, --version-below, --state or --mine", "no agent is selected")
 			}
-			return withPool(c.Context(), p, c.Flags(), s.run)
+			return withPool(c.Context(), p, c.Flags(), poolSettings, slog.LevelDebug, s.run)
 		},
 	}
 	flags := c.Flags()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -41,24 +42,26 @@ func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool
 	s = s.WithFileToken()
 	s.Identity.MaxUnreachable = p.maxUnreachable()
 	p.remember(s)
-	redactor := p.redactor
-	redactor.Add(s.Secrets()...)
-	redactor.Add(s.ProxyPasswords()...)
 	init, err := proc.NewInit()
 	if err != nil {
 		return err
 	}
 	defer init.Close()
 
-	out := &term.Output{W: redactor.Writer(p.Stdout)}
-	subject := newEnvironment(p, s, problems, init)
+	log := slog.New(slog.DiscardHandler)
+	if s.LogLevel == slog.LevelDebug {
+		log = newLog(p.redactor.Writer(p.Stderr), s)
+	}
+	remote := doctor.NewRemoteEnvironment(s, newWebClient(s), log, p.redactor)
+	environment := doctor.NewEnvironment(remote, problems, doctor.Process{Init: init, Undumpable: p.undumpable, Hint: p.hintFor})
+	out := &term.Output{W: p.redactor.Writer(p.Stdout)}
 	var report doctor.Report
 	if asJSON {
-		report = doctor.Run(ctx, subject, nil)
+		report = doctor.Run(ctx, environment, nil)
 		err = printReport(out, report)
 	} else {
-		at := newDoctorPrinter(p, out, redactor)
-		report = doctor.Run(ctx, subject, at.printFinding)
+		at := newDoctorPrinter(p, out)
+		report = doctor.Run(ctx, environment, at.printFinding)
 		at.printConclusion(report)
 	}
 	switch {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/doctor"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -21,10 +20,10 @@ type doctorPrinter struct {
 	nameWidth int // of the names' column
 }
 
-func newDoctorPrinter(p Process, out io.Writer, redactor *secret.Redactor) *doctorPrinter {
+func newDoctorPrinter(p Process, out io.Writer) *doctorPrinter {
 	t := &doctorPrinter{out: out, color: p.WantsColor()}
 	if p.showsProgress() {
-		t.progress = redactor.Writer(p.Stderr)
+		t.progress = p.redactor.Writer(p.Stderr)
 	}
 	for _, c := range doctor.Checks() {
 		t.nameWidth = max(t.nameWidth, len(c.Name))

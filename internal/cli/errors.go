@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
-	"syscall"
 
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/doctor"
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
 )
 
@@ -53,14 +51,20 @@ func (p Process) printError(w io.Writer, err error) {
 	}
 }
 
-// printFailure prints an error with its hint: as text, or with the log format json as a line
-// of the log.
-func printFailure(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, err error) {
-	if s.LogFormat == "text" {
-		p.printError(redactor.Writer(p.errors), err)
-		return
+// printText prints an error with its hint, unless the log format is json: then it returns
+// false, and the caller logs the error.
+func (p Process) printText(err error) bool {
+	if p.logsJSON() {
+		return false
 	}
-	log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
+	p.printError(p.redactor.Writer(p.errors), err)
+	return true
+}
+
+// diagnose looks for the cause of a failure until ctx ends.
+func (p Process) diagnose(ctx context.Context, err error) error {
+	s := *p.settings
+	return doctor.Diagnose(ctx, doctor.NewRemoteEnvironment(s, newWebClient(s), slog.New(slog.DiscardHandler), p.redactor), err)
 }
 
 // remark prints what a person may want to know besides the result of a command. For a
@@ -94,7 +98,7 @@ func (p Process) note(format string, args ...any) {
 func (p Process) showsProgress() bool { return term.IsTerminal(p.Stderr) && !p.logsJSON() }
 
 // logsJSON says whether all lines on standard error are JSON.
-func (p Process) logsJSON() bool { return p.settings != nil && p.settings.LogFormat == "json" }
+func (p Process) logsJSON() bool { return p.settings.LogFormat == "json" }
 
 // logProblems is printProblems for the log format json: it logs a line for each problem.
 func logProblems(w io.Writer, problems []config.Problem) {
@@ -118,20 +122,4 @@ func printProblems(w io.Writer, problems []config.Problem) {
 			fmt.Fprintf(w, "%shint: %s\n", strings.Repeat(" ", min(2*(len(problems)-1), 2)), p.Hint)
 		}
 	}
-}
-
-// Listen listens on the address in a setting. The error names the setting.
-func Listen(address, setting string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		hint := ""
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			hint = "choose another port, or stop the process that listens there, perhaps another azptend"
-		case errors.Is(err, syscall.EACCES):
-			hint = "choose a port of 1024 or higher: lower ports need root"
-		}
-		return nil, &hintedError{fmt.Errorf("cannot listen on %s, which is %s: %w", address, setting, err), hint}
-	}
-	return l, nil
 }

@@ -60,7 +60,7 @@ func TestComplain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b strings.Builder
-			if code := (Process{}).complain(&b, tt.err); code != tt.code {
+			if code := (Process{settings: &config.Settings{}}).complain(&b, tt.err); code != tt.code {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			if len(tt.says) == 0 && b.Len() > 0 {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
 	"syscall"
 
@@ -33,17 +32,5 @@ func (p Process) hintFor(err error) string {
 	if hint := agentHint(err); hint != "" {
 		return hint
 	}
-	if p.settings == nil {
-		if cause := doctor.Explain(err); cause != nil {
-			return cause.Fix
-		}
-		return ""
-	}
-	s := p.settings
-	cause := doctor.ExplainAt(s.Identity.Host, err)
-	if cause == nil {
-		return ""
-	}
-	fix := doctor.FixFor(cause, s.Identity)
-	return doctor.CompleteSetup(fix, s.URL, s.Pool, s.PoolID, cmp.Or(s.Managed.ObjectID, "OBJECT_ID"))
+	return doctor.Hint(err, *p.settings)
 }

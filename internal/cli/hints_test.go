@@ -67,7 +67,7 @@ func TestHintsFollowFromTheSettings(t *testing.T) {
 func TestHintsOfErrors(t *testing.T) {
 	for _, err := range []error{&pool.NameTakenError{}, &pool.ClosedError{}, &pool.InvalidVersionError{}, &setup.Error{Cause: azdo.ErrNoPool, Advice: "see the portal"},
 		setup.ErrSelf, azdo.ErrAzureDevOpsServer, proc.ErrStartTimeout, proc.ErrThreadsBusy} {
-		if (Process{}).hintFor(exitcode.With(1, err)) == "" {
+		if (Process{settings: &config.Settings{}}).hintFor(exitcode.With(1, err)) == "" {
 			t.Errorf("%T has no hint", err)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/identity"
-	"github.com/azptend/azptend/internal/secret"
 )
 
 // newWebClient makes the HTTP client for Azure DevOps and Entra ID.
@@ -21,11 +20,9 @@ func newWebClient(s config.Settings) *http.Client {
 // newClient makes an identity, and a client for Azure DevOps that uses it. observe is called
 // for each request. It logs the identity at this level: info for commands that start agents
 // and keepers. It sends no requests, so an error is caused by the settings.
-func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
+func (p Process) newClient(s config.Settings, log *slog.Logger, level slog.Level, observe ...func(azdo.Observation)) (*identity.Identity, *azdo.Client, error) {
 	web := newWebClient(s)
-	o := s.Identity.Options
-	o.EntraClient, o.Log, o.Redactor = web, log, redactor
-	who, err := identity.New(o)
+	who, err := s.NewIdentity(web, log, p.redactor)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,8 +34,10 @@ func newClient(s config.Settings, log *slog.Logger, redactor *secret.Redactor, l
 		attrs = append(attrs, "ignored", strings.Join(s.Identity.Ignored, " "))
 	}
 	log.Log(context.Background(), level, "Identity chosen", attrs...)
-	warnNoIdentity(s, log)
-	client := azdo.New(s.URL, web, who, requestLogger(log, observe...))
+	if s.Identity.IsFallback() {
+		identity.WarnWithoutMetadata(log)
+	}
+	client := azdo.New(s.URL, web, who, azdo.RequestLogger(log, observe...))
 	who.Now = client.Now // a jump of this machine's clock does not invalidate the token
 	return who, client, nil
 }

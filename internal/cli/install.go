@@ -6,17 +6,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/install"
-	"github.com/azptend/azptend/internal/secret"
 )
 
 func newInstall(p Process) *cobra.Command {
@@ -35,8 +32,8 @@ With AZP_URL (--url) and an identity, the organisation names the newest version 
 			return exitcode.With(exitcode.Usage, err)
 		}
 		ctx := c.Context()
-		log, redactor := openLog(p, s)
-		chosen, done, err := installAgent(ctx, p, s, log, redactor)
+		log := openLog(p, s)
+		chosen, done, err := p.installAgent(ctx, s, log)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return exitcode.With(exitcode.Interrupted, err)
@@ -58,21 +55,11 @@ func printInstalled(p Process, dir string, chosen install.Package, done install.
 		done.Files, float64(done.Bytes)/1e6, done.Fetch.Round(time.Millisecond), done.Unpack.Round(time.Millisecond))
 }
 
-// installAgent chooses the package and installs it. It locks the directory, because no other
-// azptend may use it meanwhile.
-func installAgent(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor) (install.Package, install.Result, error) {
-	folder := agentdir.Dir{Root: s.AgentDir}
-	if err := os.MkdirAll(s.AgentDir, 0o755); err != nil {
-		return install.Package{}, install.Result{}, fmt.Errorf("cannot create the agent's directory: %w", err)
-	}
-	release, err := folder.Lock()
-	if err != nil {
-		return install.Package{}, install.Result{}, err
-	}
-	defer release()
+// installAgent chooses the package and installs it into the agent's directory.
+func (p Process) installAgent(ctx context.Context, s config.Settings, log *slog.Logger) (install.Package, install.Result, error) {
 	source := install.Source{Wanted: s.Package, File: s.AgentFile, HTTP: httpclient.ForDownloads(newWebClient(s)), Log: log}
 	if s.URL != "" && s.AgentFile == "" {
-		who, client, err := newClient(s, log, redactor, slog.LevelInfo)
+		who, client, err := p.newClient(s, log, slog.LevelInfo)
 		if err != nil {
 			return install.Package{}, install.Result{}, err
 		}

@@ -11,14 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/connlimit"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/keep"
 	"github.com/azptend/azptend/internal/pool"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/text"
 )
 
@@ -52,9 +51,9 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, redactor := openLog(p, s)
+	log := openLog(p, s)
 	metrics := keep.NewMetrics(version())
-	o, err := keepOptions(p, s, metrics, log, redactor)
+	o, err := p.keepOptions(s, metrics, log)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -68,37 +67,34 @@ func keepPools(ctx context.Context, p Process, flags *pflag.FlagSet) error {
 	}
 	log.Info("Keeper started", "version", version(), "url", s.URL, "pools", strings.Join(s.Pools(), ","), "pool_id", s.PoolID,
 		"interval", s.KeepInterval.String(), "prune", s.KeepPrune, "older_than", text.Duration(s.Ghosts.OlderThan), "placeholder", s.KeepPlaceholder, "page", pageAddress(page), "health", pageAddress(health))
-	if err := runKeeper(ctx, keep.New(o), page, health, s.KeepToken); err != nil {
-		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+	if err := keep.New(o).RunAndServe(ctx, page, health, s.KeepToken); err != nil {
+		if err := p.diagnose(ctx, err); !p.printText(err) {
+			log.Error("Keeper failed", "error", err, "hint", p.hintFor(err))
+		}
 		return exitcode.Silent(exitcode.Of(err))
 	}
 	log.Info("Keeper stopped", "reason", "received a signal")
 	return nil
 }
 
-func keepOptions(p Process, s config.Settings, metrics *keep.Metrics, log *slog.Logger, redactor *secret.Redactor) (keep.Options, error) {
-	_, client, err := newClient(s, log, redactor, slog.LevelInfo, metrics.Observe)
+func (p Process) keepOptions(s config.Settings, metrics *keep.Metrics, log *slog.Logger) (keep.Options, error) {
+	_, client, err := p.newClient(s, log, slog.LevelInfo, metrics.Observe)
 	if err != nil {
 		return keep.Options{}, err
 	}
 	o := keep.Options{
-		URL: s.URL, Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
+		URL: s.URL, Server: client, Interval: s.KeepInterval, Metrics: metrics, Log: log, Hint: p.hintFor, Prune: s.KeepPrune,
 		Rules: s.Ghosts,
 	}
 	if s.KeepPlaceholder {
 		o.Placeholder = &pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities}
 	}
-	add := func(name string, id int) {
-		o.Pools = append(o.Pools, keep.PoolSource{Name: name, Open: func(ctx context.Context) (*pool.Pool, error) {
-			return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: id, Name: name}, RetryFor: keep.RetryFor})
-		}})
-	}
 	if s.PoolID != 0 {
-		add(strconv.Itoa(s.PoolID), s.PoolID)
+		o.Pools = []azdo.PoolRef{{ID: s.PoolID, Name: strconv.Itoa(s.PoolID)}}
 		return o, nil
 	}
 	for _, name := range s.Pools() {
-		add(name, 0)
+		o.Pools = append(o.Pools, azdo.PoolRef{Name: name})
 	}
 	return o, nil
 }
@@ -110,29 +106,10 @@ func pageAddress(page net.Listener) string {
 	return "http://" + page.Addr().String() + "/"
 }
 
-// listenOptional is Listen, or nil if the address is not set.
+// listenOptional is connlimit.Listen, or nil if the address is not set.
 func listenOptional(address, setting string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil
 	}
-	return Listen(address, setting)
-}
-
-// runKeeper runs the keeper with its page and its health listener, if there are any. If one of
-// them fails, the keeper ends.
-func runKeeper(ctx context.Context, keeper *keep.Keeper, page, health net.Listener, token secret.Text) error {
-	all, ctx := errgroup.WithContext(ctx)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	if page != nil {
-		all.Go(func() error { return keeper.Serve(ctx, page, token) })
-	}
-	if health != nil {
-		all.Go(func() error { return keeper.ServeHealth(ctx, health) })
-	}
-	all.Go(func() error {
-		defer stop()
-		return keeper.Run(ctx)
-	})
-	return all.Wait()
+	return connlimit.Listen(address, setting)
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/logqueue"
-	"github.com/azptend/azptend/internal/secret"
 )
 
 // openStreams puts queues in front of standard error and standard output. If both are the same
@@ -35,15 +34,10 @@ func (p Process) flushStreams() {
 	p.errors.Flush()
 }
 
-// openLog opens a command's log on standard error, and logs warnings about the settings. The
-// redactor removes the secrets in the settings from the log and from errors. Secrets that
-// azptend gets later are added to it.
-func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
+// openLog opens a command's log on standard error, and logs warnings about the settings.
+func openLog(p Process, s config.Settings) *slog.Logger {
 	p.remember(s)
-	redactor := p.redactor
-	redactor.Add(s.Secrets()...)
-	redactor.Add(s.ProxyPasswords()...)
-	log := newLog(redactor.Writer(p.errors), s)
+	log := newLog(p.redactor.Writer(p.errors), s)
 	if p.prints != p.errors {
 		p.prints.OnDrop(func(dropped int) []byte {
 			logDropped(log, "stdout", dropped)
@@ -58,14 +52,16 @@ func openLog(p Process, s config.Settings) (*slog.Logger, *secret.Redactor) {
 	for _, w := range s.Warnings {
 		log.Warn("Suspicious setting", "what", w)
 	}
-	return log, redactor
+	return log
 }
 
-// remember stores the settings, which decide about the hints and the format of errors.
+// remember stores the settings, which decide about the hints and the format of errors. From
+// now on their secrets are removed from the log and from errors. Secrets that azptend gets
+// later are added to the redactor.
 func (p Process) remember(s config.Settings) {
-	if p.settings != nil {
-		*p.settings = s
-	}
+	*p.settings = s
+	p.redactor.Add(s.Secrets()...)
+	p.redactor.Add(s.ProxyPasswords()...)
 }
 
 func logDropped(log *slog.Logger, stream string, dropped int) {

@@ -28,9 +28,9 @@ func TestLogHasNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	p := Process{Stdout: file, Stderr: file, redactor: &secret.Redactor{}}
+	p := Process{Stdout: file, Stderr: file, redactor: &secret.Redactor{}, settings: &config.Settings{}}
 	p.openStreams()
-	log, _ := openLog(p, s)
+	log := openLog(p, s)
 	log.Info("Said", "a", "the-pat-of-the-settings", "b", "the-token-of-the-page", "c", "the-password-of-the-proxy")
 	said, err := os.ReadFile(file.Name())
 	if err != nil {

@@ -35,14 +35,14 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 	}
 	asJSON := false
 	show := newPlaceholderCommand("show", "List the pool's placeholders", func(ctx context.Context, flags *pflag.FlagSet) error {
-		return withPlaceholderPool(ctx, p, flags, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
+		return withPool(ctx, p, flags, placeholderSettings, slog.LevelInfo, func(ctx context.Context, tended *pool.Pool, _ config.Settings) error {
 			return showPlaceholders(ctx, p, tended, asJSON)
 		})
 	})
 	show.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.AddCommand(
 		newPlaceholderCommand("ensure", "Create the placeholder if it is missing", func(ctx context.Context, flags *pflag.FlagSet) error {
-			return withPlaceholderPool(ctx, p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(ctx, p, flags, placeholderSettings, slog.LevelInfo, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				done, err := ensurePlaceholder(ctx, tended, s)
 				if err == nil {
 					printEnsured(p.Stdout, tended, done)
@@ -52,7 +52,7 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		}),
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
-			return withPlaceholderPool(ctx, p, flags, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
+			return withPool(ctx, p, flags, placeholderSettings, slog.LevelInfo, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
 				return deletePlaceholder(ctx, p.Stdout, tended, cmp.Or(s.AgentName, pool.DefaultName))
 			})
 		}),

@@ -7,61 +7,43 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/pool"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/term"
 )
 
 // poolSettings are the settings of commands for a pool.
 var poolSettings = []config.Group{config.Connection, config.AgentPool}
 
-// withSettings loads settings and calls do with them.
-func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group, do func(config.Settings, *slog.Logger, *secret.Redactor) error) error {
+// withSettings loads the settings of a command that a person starts, and calls do with them.
+func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group, do func(config.Settings, *slog.Logger) error) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, groups...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	log, redactor := openLog(p, s)
-	return do(s, log, redactor)
+	s.Identity.MaxUnreachable = p.maxUnreachable()
+	return do(s, openLog(p, s))
 }
 
-// poolAction is the action of a command on a pool.
-type poolAction func(context.Context, *pool.Pool, config.Settings) error
-
-// withPool calls do with the pool in the settings, for a command that a person starts.
-func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
-	return withSettings(p, flags, poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-		s.Identity.MaxUnreachable = p.maxUnreachable()
-		tended, err := openPool(ctx, p, s, log, redactor, slog.LevelDebug)
+// withPool calls do with the pool in the settings. It logs the identity at this level.
+func withPool(ctx context.Context, p Process, flags *pflag.FlagSet, groups []config.Group, level slog.Level, do func(context.Context, *pool.Pool, config.Settings) error) error {
+	return withSettings(p, flags, groups, func(s config.Settings, log *slog.Logger) error {
+		opened, err := openPool(ctx, p, s, log, level)
 		if err != nil {
 			return err
 		}
-		return do(ctx, tended, s)
+		return do(ctx, opened, s)
 	})
 }
 
-// withPlaceholderPool calls do with the pool in the settings, for a command on a placeholder,
-// which may start before the network is up.
-func withPlaceholderPool(ctx context.Context, p Process, flags *pflag.FlagSet, do poolAction) error {
-	return withSettings(p, flags, placeholderSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-		tended, err := openPool(ctx, p, s, log, redactor, slog.LevelInfo)
-		if err != nil {
-			return err
-		}
-		return do(ctx, tended, s)
-	})
-}
-
-func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, level slog.Level) (*pool.Pool, error) {
-	_, client, err := newClient(s, log, redactor, level)
+func openPool(ctx context.Context, p Process, s config.Settings, log *slog.Logger, level slog.Level) (*pool.Pool, error) {
+	_, client, err := p.newClient(s, log, level)
 	if err != nil {
 		return nil, err
 	}
-	return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, MaxUnreachable: s.Identity.MaxUnreachable, Log: log, Hint: p.hintFor})
+	return pool.Open(ctx, pool.Options{Server: client, Pool: s.PoolRef(), MaxUnreachable: s.Identity.MaxUnreachable, Log: log, Hint: p.hintFor})
 }
 
 // maxUnreachable is how often a command that a person starts tries a host that it cannot reach: on

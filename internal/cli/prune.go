@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ if some could not be removed; else those of azptend run.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			r.rules.Names = args
-			return withPool(c.Context(), p, c.Flags(), r.run)
+			return withPool(c.Context(), p, c.Flags(), poolSettings, slog.LevelDebug, r.run)
 		},
 	}
 	flags := c.Flags()

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
+	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/supervisor"
 )
@@ -60,13 +62,14 @@ func register(p Process, flags *pflag.FlagSet, out string) error {
 	if err != nil {
 		return err
 	}
-	defer init.Close()
+	proc.EndOnSignal(context.Background(), r.final, signals.Subscribe(context.Background()), registerGrace)
+	defer r.final.Do("reaping processes", closeTimeout, init.Close)
 	o, err := r.agentOptions(health.New(version())) // its metrics are not served
 	if err != nil {
 		return exitcode.With(exitcode.OfStart(err), err)
 	}
 	o.RegisterOnly, o.Grace = true, registerGrace
-	o.Dir, o.Processes = agentdir.Dir{Root: out}, supervisor.InitProcesses{Init: init}
+	o.Dir, o.Processes = agentdir.Dir{Root: out}, mslistener.InitProcesses{Init: init}
 	group := supervisor.NewGroup(o)
 	end := group.Run(signals)
 	r.final.EndBy(group.Deadline())

@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/azptend/azptend/internal/agentdir"
-	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/bounded"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/control"
@@ -27,7 +25,6 @@ import (
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/platform"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
 	"github.com/azptend/azptend/internal/systemd"
 )
@@ -55,19 +52,18 @@ const minCloseTimeout = 50 * time.Millisecond
 // agentRun is the state that the steps of `run` and of `register` share.
 type agentRun struct {
 	Process
-	s        config.Settings
-	log      *slog.Logger
-	redactor *secret.Redactor
-	signals  *proc.Signals
-	user     *proc.User          // the user that jobs run as; nil: azptend's own
-	each     []config.Settings   // the settings of each agent
-	final    *bounded.FinalSteps // its deadline is the end of the grace period
+	s       config.Settings
+	log     *slog.Logger
+	signals *proc.Signals
+	user    *proc.User          // the user that jobs run as; nil: azptend's own
+	each    []config.Settings   // the settings of each agent
+	final   *bounded.FinalSteps // its deadline is the end of the grace period
 }
 
 // openRun opens the log for these settings.
 func openRun(p Process, s config.Settings, signals *proc.Signals) *agentRun {
-	log, redactor := openLog(p, s)
-	return &agentRun{Process: p, s: s, log: log, redactor: redactor, signals: signals, final: &bounded.FinalSteps{Log: log, Least: minCloseTimeout}}
+	log := openLog(p, s)
+	return &agentRun{Process: p, s: s, log: log, signals: signals, final: &bounded.FinalSteps{Log: log, Least: minCloseTimeout}}
 }
 
 // run runs one or several agents. It catches signals before anything else, and until the
@@ -76,9 +72,7 @@ func run(p Process, flags *pflag.FlagSet) error {
 	signals, _ := proc.CatchSignals()
 	p.neverWait()
 	start := &startWatch{agentsRun: make(chan struct{})}
-	watching, stop := context.WithCancel(context.Background())
-	defer stop()
-	return start.watch(p, signals.Subscribe(watching), func() error { return runAgents(p, flags, signals, start) })
+	return start.watch(p, signals, func() error { return runAgents(p, flags, signals, start) })
 }
 
 // runAgents runs the agents. run calls it in a goroutine, and start watches that.
@@ -88,7 +82,7 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	user, err := runAs(s.RunAs)
+	user, err := proc.RunAs(s.RunAs)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -99,9 +93,9 @@ func runAgents(p Process, flags *pflag.FlagSet, signals *proc.Signals, start *st
 	s = s.WithFileToken()
 	r := openRun(p, s, signals)
 	r.user = user
-	mslistener.WarnExposed(user, reveal(s.Secrets()), p.undumpable, r.log)
+	mslistener.WarnExposed(user, s.Secrets(), p.undumpable, r.log)
 	if s.Placeholder {
-		return runPlaceholder(p, s, r.log, r.redactor, signals)
+		return runPlaceholder(p, s, r.log, signals)
 	}
 	found := s.DetectPlatform()
 	found.Log(r.log, s.Grace, s.ReplicaTimeout)
@@ -152,7 +146,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	if err != nil {
 		return supervisor.End{}, err
 	}
-	common.Processes = supervisor.InitProcesses{Init: init}
+	common.Processes = mslistener.InitProcesses{Init: init}
 	if len(r.each) > 1 { // each agent locks its own root
 		release, err := agentdir.Dir{Root: r.s.Root()}.Lock()
 		if err != nil {
@@ -174,7 +168,7 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	// If a killed run left an agent, do not wait for a scheduled event to be over: remove the
 	// agent, because this machine may never start azptend again. The event ends this run then.
 	if len(supervisor.LeftAgents(r.ownDirs())) == 0 {
-		ctx, asked := contextUntilSignal(r.signals)
+		ctx, asked := r.signals.ContextUntilEnd()
 		if maintenance.WaitUntilOver(ctx); asked() {
 			end := supervisor.End{Why: "stopped before an agent was started"}
 			logAskedToEnd(r.log, end.Why)
@@ -183,13 +177,12 @@ func (r *agentRun) superviseAgents(init *proc.Init, page *health.Server, on plat
 	}
 	group := supervisor.NewGroup(agents...)
 	defer r.final.Do("unlocking the listeners' logs", closeTimeout, group.LockLogs())
-	agentStatus := statusAdapter{group}
-	page.SetAgent(agentStatus)
-	closeControl := control.Open(controlLocation(r.s), agentStatus, r.log)
+	page.SetAgent(group)
+	closeControl := control.Open(controlLocation(r.s), group, r.log)
 	defer r.final.Do("closing the control socket", closeTimeout, func() { closeControl(r.final.Limit(closeTimeout) / 2) })
 	defer r.final.Do("closing the systemd socket", closeTimeout, systemd.Start(systemd.NotifyOptions{
 		Socket: r.s.Getenv("NOTIFY_SOCKET"), WatchdogUsec: r.s.Getenv("WATCHDOG_USEC"), WatchdogPid: r.s.Getenv("WATCHDOG_PID"), Pid: os.Getpid(),
-	}, agentStatus, r.log))
+	}, group, r.log))
 	defer r.final.Do("ending the watch for scheduled events", platform.ApprovalTimeout+closeTimeout, watchMaintenance(maintenance, group))
 	close(start.agentsRun)
 	end := group.Run(r.signals)
@@ -225,8 +218,8 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		o.Handoff, o.Name = &given, given.Registration.AgentName
 		return o, err
 	}
-	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, azdo.PoolRef{ID: s.PoolID, Name: s.Pool}, s.Capabilities, mathrand.Uint64()
-	who, client, err := newClient(s, r.log, r.redactor, slog.LevelInfo, page.Observe)
+	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, s.PoolRef(), s.Capabilities, mathrand.Uint64()
+	who, client, err := r.newClient(s, r.log, slog.LevelInfo, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err
 	}
@@ -251,7 +244,7 @@ func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, i int) (sup
 	if s.CAFile, err = mslistener.CABundle(o.Dir, s.CA, s.CAFile, s.Environ, once); err != nil {
 		return o, err
 	}
-	o.Environ = append(envFilter(s).Environment(s.Environ, once), s.AgentEnviron()...)
+	o.Environ = append(mslistener.EnvFilter{Secrets: s.Secrets(), Names: s.UnknownNames, Pass: s.PassEnv}.Environment(s.Environ, once), s.AgentEnviron()...)
 	o.Printer.Log = newLog(r.redactor.Writer(r.errors.LowPriority()), s)
 	if len(r.each) == 1 && s.LogFormat == "text" { // a person reads it
 		o.Printer.Stdout = r.redactor.Writer(r.prints.LowPriority())
@@ -267,31 +260,3 @@ func (r *agentRun) oneAgent(o supervisor.Options, s config.Settings, i int) (sup
 // pool with a thousand agents of one prefix, the probability that two have the same suffix is
 // one in two million.
 func randomName(s config.Settings) string { return s.Name(strings.ToLower(rand.Text()[:8])) }
-
-// envFilter says which variables of azptend's environment jobs do not get.
-func envFilter(s config.Settings) mslistener.EnvFilter {
-	return mslistener.EnvFilter{Secrets: reveal(s.Secrets()), Names: s.UnknownNames, Pass: s.PassEnv}
-}
-
-func reveal(texts []secret.Text) (values []string) {
-	for _, t := range texts {
-		values = append(values, t.Reveal())
-	}
-	return values
-}
-
-// runAs finds the user that jobs run as, and checks that azptend can start processes as that
-// user; nil is azptend's own.
-func runAs(name string) (*proc.User, error) {
-	if name == "" {
-		return nil, nil
-	}
-	user, err := proc.LookUpUser(name)
-	if err == nil {
-		err = user.CheckRunAs()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)
-	}
-	return user, nil
-}

@@ -33,7 +33,7 @@ func TestNamesCannotControlATerminal(t *testing.T) {
 	checkSafe(t, "the doctor", b.String())
 
 	b.Reset()
-	Process{}.complain(&b, &azdo.Error{Op: "look", Status: 400, Message: orders})
+	Process{settings: &config.Settings{}}.complain(&b, &azdo.Error{Op: "look", Status: 400, Message: orders})
 	checkSafe(t, "an error", b.String())
 
 	b.Reset()
@@ -44,7 +44,7 @@ func TestNamesCannotControlATerminal(t *testing.T) {
 
 func TestAnErrorKeepsItsLines(t *testing.T) {
 	var b bytes.Buffer
-	Process{}.complain(&b, errors.New("cannot do it\nhint: do\tthat"))
+	Process{settings: &config.Settings{}}.complain(&b, errors.New("cannot do it\nhint: do\tthat"))
 	if want := "azptend: cannot do it\nhint: do\tthat\n"; b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}

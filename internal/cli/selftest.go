@@ -16,7 +16,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/selftest"
 	"github.com/azptend/azptend/internal/term"
 )
@@ -39,18 +38,17 @@ The exit code is 0 if azptend handles everything that was seen, and 1 if not.`,
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(c.Flags(), poolSettings...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
+		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger) error {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return runTests(ctx, p, s, f, log, redactor)
+			return runTests(ctx, p, s, f, log)
 		})
 	}
 	return c
 }
 
-func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger, redactor *secret.Redactor) error {
-	s.Identity.MaxUnreachable = p.maxUnreachable()
-	_, client, err := newClient(s, log, redactor, slog.LevelDebug)
+func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags, log *slog.Logger) error {
+	_, client, err := p.newClient(s, log, slog.LevelDebug)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -70,7 +68,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	began := time.Now()
 	report, err := selftest.Run(ctx, selftest.Options{
 		Server: client, Web: web, ServerURL: s.URL, PoolID: in.ID, OnRow: shown.printRow,
-		AsAgent: func(a azdo.Authorizer) selftest.Requester { return azdo.New(s.URL, web, a, requestLogger(log)) },
+		AsAgent: func(a azdo.Authorizer) selftest.Requester { return azdo.New(s.URL, web, a, azdo.RequestLogger(log)) },
 	})
 	shown.printSummary(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
@@ -92,7 +90,7 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 const exitUnexpected = 1
 
 func findPool(ctx context.Context, client *azdo.Client, s config.Settings) (azdo.Pool, error) {
-	in, err := client.FindPool(ctx, azdo.PoolRef{ID: s.PoolID, Name: s.Pool})
+	in, err := client.FindPool(ctx, s.PoolRef())
 	if err == nil && in.ClosedReason() != "" {
 		err = exitcode.With(exitcode.Unavailable, fmt.Errorf("cannot test the server in pool %q: %s", in.Name, in.ClosedReason()))
 	}

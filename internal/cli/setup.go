@@ -13,7 +13,6 @@ import (
 
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/setup"
 	"github.com/azptend/azptend/internal/term"
 )
@@ -48,8 +47,8 @@ It is for an administrator (Project Collection Administrator). Unless the settin
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	config.AddFlags(flags, poolSettings...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger, redactor *secret.Redactor) error {
-			return setUp(c.Context(), p, s, f, log, redactor)
+		return withSettings(p, c.Flags(), poolSettings, func(s config.Settings, log *slog.Logger) error {
+			return setUp(c.Context(), p, s, f, log)
 		})
 	}
 	return c
@@ -79,15 +78,14 @@ func (f setupFlags) check() error {
 	return nil
 }
 
-func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger, redactor *secret.Redactor) error {
+func setUp(ctx context.Context, p Process, s config.Settings, f setupFlags, log *slog.Logger) error {
 	s.PreferAzureCLI()
 	p.remember(s)
 	f.spec.Pool, f.spec.PoolID = s.Pool, s.PoolID
 	if err := f.check(); err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	s.Identity.MaxUnreachable = p.maxUnreachable()
-	_, client, err := newClient(s, log, redactor, slog.LevelDebug)
+	_, client, err := p.newClient(s, log, slog.LevelDebug)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
+	"github.com/azptend/azptend/internal/connlimit"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/health"
 	"github.com/azptend/azptend/internal/install"
@@ -19,7 +19,6 @@ import (
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/proc"
 	"github.com/azptend/azptend/internal/safefile"
-	"github.com/azptend/azptend/internal/secret"
 	"github.com/azptend/azptend/internal/supervisor"
 )
 
@@ -37,34 +36,34 @@ type startWatch struct {
 // watch calls do, which starts the agents and returns when they have exited. If a signal
 // arrives, and do neither starts an agent nor returns, watch abandons it: this run has
 // registered no agent.
-func (w *startWatch) watch(p Process, signals <-chan proc.Signal, do func() error) error {
+func (w *startWatch) watch(p Process, signals *proc.Signals, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
-	var late <-chan time.Time
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-w.agentsRun:
-			return <-done
-		case s := <-signals:
-			if late == nil && s.AsksToEnd() {
-				late = time.After(abandonStartAfter)
-			}
-		case <-late:
-			var log *slog.Logger
-			if r := w.run.Load(); r != nil {
-				log = r.log
-				supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
-			} else {
-				log = newLog(p.redactor.Writer(p.errors), config.Settings{LogFormat: config.LogFormatOf(p.Args[1:], p.Environ)})
-			}
-			log.Warn("A step of the start does not end: a file system does not respond",
-				"hint", "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
-			logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
-			return exitcode.Silent(exitcode.OK)
-		}
+	asked, release := signals.ContextUntilEnd()
+	defer release()
+	select {
+	case err := <-done:
+		return err
+	case <-w.agentsRun:
+		return <-done
+	case <-asked.Done():
 	}
+	select {
+	case err := <-done:
+		return err
+	case <-w.agentsRun:
+		return <-done
+	case <-time.After(abandonStartAfter):
+	}
+	log := newLog(p.redactor.Writer(p.errors), *p.settings)
+	if r := w.run.Load(); r != nil {
+		log = r.log
+		supervisor.ReportLeftAgents(r.ownDirs(), r.s.URL, r.log)
+	}
+	log.Warn("A step of the start does not end: a file system does not respond",
+		"hint", "check the mounts of AZP_AGENT_DIR, AZP_AGENT_ROOT, AZP_REGISTERED, AZP_TOKEN_FILE and AZP_CA_FILE")
+	logAskedToEnd(log, "stopped before startup finished; a file system does not respond")
+	return exitcode.Silent(exitcode.OK)
 }
 
 // logAskedToEnd logs the last line of a run that was asked to end before it had an agent.
@@ -72,37 +71,12 @@ func logAskedToEnd(log *slog.Logger, reason string) {
 	log.Info("Exiting", "exit_code", exitcode.OK, "reason", reason)
 }
 
-// contextUntilSignal returns a context that ends when a signal asks azptend to end, also one
-// that arrived before. asked reports whether one has arrived, and ends the context.
-func contextUntilSignal(signals *proc.Signals) (ctx context.Context, asked func() bool) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	received := signals.Subscribe(ctx)
-	go func() {
-		for {
-			select {
-			case s := <-received:
-				if s.AsksToEnd() {
-					cancel(errAskedToEnd)
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ctx, func() bool {
-		cancel(nil)
-		return errors.Is(context.Cause(ctx), errAskedToEnd)
-	}
-}
-
-var errAskedToEnd = errors.New("a signal asked azptend to end")
-
 // prepareDirs installs the agent package, with AZP_INSTALL, and makes the agents' roots, if
 // they are separate from the installation. asked is why this run must end now; "" if it must
 // not. A step that hangs has locked a directory, so the agent there cannot be removed:
 // startWatch abandons the step and reports the agent.
 func (r *agentRun) prepareDirs() (asked string, err error) {
-	ctx, wasAsked := contextUntilSignal(r.signals)
+	ctx, wasAsked := r.signals.ContextUntilEnd()
 	if r.s.Install && !install.HasAgent(r.s.AgentDir) {
 		asked, err = "stopped while the agent was being installed", r.install(ctx)
 	}
@@ -116,7 +90,7 @@ func (r *agentRun) prepareDirs() (asked string, err error) {
 }
 
 func (r *agentRun) install(ctx context.Context) error {
-	chosen, done, err := installAgent(ctx, r.Process, r.s, r.log, r.redactor)
+	chosen, done, err := r.installAgent(ctx, r.s, r.log)
 	if err == nil {
 		r.log.Info("Installed the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version, "directory", r.s.AgentDir,
 			"files", done.Files, "bytes", done.Bytes, "resumed", done.Resumed, "fetch_ms", done.Fetch.Milliseconds(), "unpack_ms", done.Unpack.Milliseconds())
@@ -126,16 +100,16 @@ func (r *agentRun) install(ctx context.Context) error {
 
 // runPlaceholder is `run` with AZP_PLACEHOLDER: the same as `placeholder ensure`, but it logs
 // instead of printing.
-func runPlaceholder(p Process, s config.Settings, log *slog.Logger, redactor *secret.Redactor, signals *proc.Signals) error {
-	ctx, asked := contextUntilSignal(signals)
+func runPlaceholder(p Process, s config.Settings, log *slog.Logger, signals *proc.Signals) error {
+	ctx, asked := signals.ContextUntilEnd()
 	defer asked()
-	tended, err := openPool(ctx, p, s, log, redactor, slog.LevelInfo)
+	tended, err := openPool(ctx, p, s, log, slog.LevelInfo)
 	var done pool.EnsureResult
 	if err == nil {
 		done, err = ensurePlaceholder(ctx, tended, s)
 	}
 	if err != nil {
-		printFailure(p, s, log, redactor, diagnose(ctx, s, redactor, err))
+		p.printAgentFailure(log, p.diagnose(ctx, err))
 		if asked() {
 			return exitcode.Silent(exitcode.Interrupted)
 		}
@@ -155,7 +129,7 @@ func openHealth(s config.Settings, log *slog.Logger) (page *health.Server, done 
 	if s.HealthAddr == "" {
 		return page, func() {}, nil
 	}
-	l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)")
+	l, err := connlimit.Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -219,17 +193,16 @@ func (r *agentRun) logUser() {
 		return
 	}
 	r.log.Info("The agent and its jobs run as another user", "user", user, "uid", user.UID, "gid", user.GID)
-	if r.s.TokenFile != "" && user.Do(func() error { return readable(r.s.TokenFile) }) == nil {
+	if r.s.TokenFile != "" && user.Do(func() error { return safefile.CheckReadable(r.s.TokenFile) }) == nil {
 		r.log.Warn("Jobs can read the token file", "file", r.s.TokenFile, "hint", "make azptend's user its owner, with mode 0400")
 	}
 }
 
-func readable(path string) error {
-	f, err := safefile.Open(path)
-	if err != nil {
-		return err
+// printAgentFailure prints the error that ended a run.
+func (p Process) printAgentFailure(log *slog.Logger, err error) {
+	if !p.printText(err) {
+		log.Error("Agent failed", "error", err, "hint", p.hintFor(err))
 	}
-	return f.Close()
 }
 
 // exit prints why agents failed, and returns the exit code. During a grace period it does not
@@ -239,7 +212,7 @@ func (r *agentRun) exit(end supervisor.End) error {
 		if r.final.Deadline().IsZero() {
 			r.explain(end.Err)
 		} else {
-			printFailure(r.Process, r.s, r.log, r.redactor, end.Err)
+			r.printAgentFailure(r.log, end.Err)
 		}
 	}
 	return exitcode.Silent(end.Code)
@@ -248,7 +221,7 @@ func (r *agentRun) exit(end supervisor.End) error {
 // explain looks for the cause of an error, until a signal asks azptend to end, and prints it
 // with its hint.
 func (r *agentRun) explain(err error) {
-	ctx, asked := contextUntilSignal(r.signals)
+	ctx, asked := r.signals.ContextUntilEnd()
 	defer asked()
-	printFailure(r.Process, r.s, r.log, r.redactor, diagnose(ctx, r.s, r.redactor, err))
+	r.printAgentFailure(r.log, r.diagnose(ctx, err))
 }

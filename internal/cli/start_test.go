@@ -3,14 +3,18 @@ package cli
 import (
 	"bytes"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/logqueue"
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
 )
 
 // TestAStartThatHangs: a signal ends a start that hangs. A run whose agents handle signals is
@@ -21,9 +25,9 @@ func TestAStartThatHangs(t *testing.T) {
 			var said bytes.Buffer
 			s := &startWatch{agentsRun: make(chan struct{})}
 			s.run.Store(&agentRun{log: slog.New(slog.NewTextHandler(&said, nil))})
-			heard := make(chan proc.Signal, 1)
-			heard <- proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain}
-			err := s.watch(Process{}, heard, func() error {
+			var signals proc.Signals
+			signals.Add(proc.Signal{Signal: syscall.SIGTERM, Action: proc.Drain})
+			err := s.watch(Process{settings: &config.Settings{}, redactor: &secret.Redactor{}, errors: logqueue.New(os.Stderr)}, &signals, func() error {
 				if begins {
 					close(s.agentsRun)
 				}

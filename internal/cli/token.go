@@ -60,15 +60,16 @@ type tokenInfo struct {
 }
 
 func token(ctx context.Context, p Process, s config.Settings, asJSON, raw bool) error {
-	log, redactor := openLog(p, s)
+	log := openLog(p, s)
 	web := newWebClient(s)
-	o := s.Identity.Options
-	o.MaxUnreachable, o.EntraClient, o.Log, o.Redactor = p.maxUnreachable(), web, log, redactor
-	who, err := identity.New(o)
+	s.Identity.MaxUnreachable = p.maxUnreachable()
+	who, err := s.NewIdentity(web, log, p.redactor)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	warnNoIdentity(s, log)
+	if s.Identity.IsFallback() {
+		identity.WarnWithoutMetadata(log)
+	}
 	text, expires, err := who.Token(ctx)
 	if err != nil {
 		code := exitcode.Unavailable

@@ -19,6 +19,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/lifecycle"
@@ -117,6 +119,22 @@ func (c ChosenIdentity) Reason() string {
 		return "nothing else is set"
 	}
 	return c.Setting
+}
+
+// IsFallback says that no setting and no platform names an identity, so that only a metadata
+// service can have one.
+func (c ChosenIdentity) IsFallback() bool {
+	return c.Setting == "" && c.Source == identity.ManagedIdentity && c.Host == identity.MetadataService
+}
+
+// PoolRef is the pool in the settings.
+func (s Settings) PoolRef() azdo.PoolRef { return azdo.PoolRef{ID: s.PoolID, Name: s.Pool} }
+
+// NewIdentity makes the identity that the settings select. web is the client for Entra ID.
+func (s Settings) NewIdentity(web *http.Client, log *slog.Logger, redactor *secret.Redactor) (*identity.Identity, error) {
+	o := s.Identity.Options
+	o.EntraClient, o.Log, o.Redactor = web, log, redactor
+	return identity.New(o)
 }
 
 // Problem is a problem with a setting.

@@ -125,11 +125,10 @@ func isLoopback(host string) bool {
 // checkReadable checks that a regular file can be read. A pipe is refused, because it can be
 // read only once. The error does not contain the path.
 func checkReadable(path string) error {
-	f, err := safefile.Open(path)
-	if err != nil {
+	if err := safefile.CheckReadable(path); err != nil {
 		return withoutPath(err)
 	}
-	return f.Close()
+	return nil
 }
 
 // maxCAFile is the maximum size of a file of certificates. All that browsers trust have 200 kB.

@@ -1,6 +1,9 @@
 package doctor
 
-import "github.com/azptend/azptend/internal/exitcode"
+import (
+	"github.com/azptend/azptend/internal/exitcode"
+	"github.com/azptend/azptend/internal/identity"
+)
 
 // Cause is one thing that a check can find. A failure keeps `azptend run` from
 // working, and Code is the exit code that run would have; a warning does not.
@@ -32,7 +35,7 @@ const (
 	rolePage  = "Organization settings, Agent pools, the pool, Security"
 	giveRole  = "give it the Administrator role on the pool (" + rolePage + ")"
 	otherPool = "create a self-hosted pool (Organization settings, Agent pools, Add pool), and set AZP_POOL (--pool) to its name"
-	// setupHint has a placeholder that CompleteSetup replaces.
+	// setupHint has a placeholder that completeSetup replaces.
 	setupHint     = "; an administrator does all of it with `azptend setup " + setupIdentity + " --apply`"
 	setupIdentity = "--identity OBJECT_ID"
 )
@@ -42,7 +45,7 @@ var (
 	BadSetting        = failure("bad-setting", Settings, exitcode.Usage, "a setting is missing, or cannot be read", "")
 	SuspiciousSetting = warning("odd-setting", Settings, "a setting is suspicious, but not wrong", "")
 	BadIdentity       = failure("bad-identity", Identity, exitcode.Usage, "the identity settings cannot be used: a certificate without its key, a wrong password", "")
-	NoIdentitySet     = warning("no-identity-set", Identity, "no identity is set, and there is no metadata service of Azure", SetAnIdentity)
+	NoIdentitySet     = warning("no-identity-set", Identity, "no identity is set, and there is no metadata service of Azure", identity.SetAnIdentity)
 )
 
 // The token.
@@ -165,8 +168,8 @@ var (
 // The agent's directory, and what jobs can reach.
 var (
 	FolderUnusable = failure("folder-unfit", Folder, exitcode.DirUnusable, "the agent cannot run in the directory: no listener, another architecture, or not writable", "")
-	LittleSpace    = warning("little-space", Folder, "the disk is more than 95 % full, and the agent warns of it in every job",
-		"free some space, or set AZP_WORK (--work) to a directory on another disk")
+	LittleSpace    = warning("little-space", Folder, "the disk of the work directory has less than 5 % or less than 2 GiB free",
+		"free some space, or set AZP_WORK (--work) to a directory on another disk; on Container Apps more vCPU bring more space")
 	NoLoader = failure("wrong-libc", Runtime, exitcode.DirUnusable, "the listener needs another C library than this system has",
 		"install the agent package for this system (`azptend install` finds out which): linux-x64 and linux-arm64 are for glibc, linux-musl-x64 and linux-musl-arm64 for musl (Alpine)")
 	NoVersion = failure("does-not-start", Runtime, exitcode.DirUnusable, "the listener does not start", "run bin/installdependencies.sh in the agent's directory: a library may be missing (libicu, libssl, libstdc++)")

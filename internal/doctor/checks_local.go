@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/text"
 )
 
@@ -46,7 +45,7 @@ func checkIdentity(ctx context.Context, v *run) Finding {
 		more = append(more, "not used: "+strings.Join(c.Ignored, " "))
 	}
 	f := Finding{Found: fmt.Sprintf("%s, %s (%s)", v.Tokens.Source(), v.Tokens.Selector(), strings.Join(more, "; "))}
-	if c.Setting == "" && c.Host == identity.MetadataService && !v.Jobs.Metadata(ctx) {
+	if c.IsFallback() && !v.Jobs.Metadata(ctx) {
 		f.add(NoIdentitySet, "no setting names an identity, and no metadata service of Azure answers")
 	}
 	return f

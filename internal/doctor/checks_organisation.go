@@ -88,7 +88,7 @@ func checkLicence(ctx context.Context, v *run) Finding {
 
 func checkPool(ctx context.Context, v *run) Finding {
 	var err error
-	if v.pool, err = v.Server.FindPool(ctx, azdo.PoolRef{ID: v.PoolID, Name: v.Settings.Pool}); err == nil {
+	if v.pool, err = v.Server.FindPool(ctx, v.PoolRef()); err == nil {
 		return Finding{Found: fmt.Sprintf("%q is pool %d", v.pool.Name, v.pool.ID)}
 	}
 	c := Explain(err)

@@ -35,7 +35,7 @@ func checkToken(ctx context.Context, v *run) Finding {
 // tokenFailure says why there is no token.
 func tokenFailure(ctx context.Context, err error, host identity.Host) Finding {
 	what := err.Error()
-	switch c := ExplainAt(host, err); {
+	switch c := explainAt(host, err); {
 	case c != nil:
 		return failed(c, what)
 	case context.Cause(ctx) == errTokenTimeout: //nolint:errorlint // it is the very one

@@ -6,13 +6,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
 )
 
@@ -27,9 +30,9 @@ func Explain(err error) *Cause {
 	return cmp.Or(causeOfToken(err), causeOfPool(err), causeOfAnswer(err), causeOfNetwork(err))
 }
 
-// ExplainAt is Explain for an identity of this host. The metadata service needs no header, so its 403 is
+// explainAt is Explain for an identity of this host. The metadata service needs no header, so its 403 is
 // not about one.
-func ExplainAt(host identity.Host, err error) *Cause {
+func explainAt(host identity.Host, err error) *Cause {
 	if c := Explain(err); c != WrongHeader || host != identity.MetadataService {
 		return c
 	}
@@ -183,23 +186,62 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && e.Timeout()
 }
 
-// IsAmbiguous says that a failure may have several causes, which only a look from the
-// inside out tells apart.
-func IsAmbiguous(err error) bool {
+// isAmbiguous says that a failure may have several causes, which only the checks tell apart.
+func isAmbiguous(err error) bool {
 	return slices.Contains([]*Cause{Refused, SignInPage, NotAuthorized, Throttled, NoPools}, Explain(err))
 }
 
-// Diagnose makes the checks that are about an identity and its organisation,
-// and returns the first thing that is wrong; better is false where that is
-// nothing, or no more than the failure says itself.
-func Diagnose(ctx context.Context, s Environment, err error) (p Problem, better bool) {
+// diagnoseTimeout bounds Diagnose, because a run that has failed waits for it before it exits.
+// Each of the few requests takes a fraction of a second.
+const diagnoseTimeout = 10 * time.Second
+
+// Diagnose finds the cause of a failure that may have several: for example, the server refuses
+// a token of another tenant without a reason. It makes the checks that are about the identity
+// and the organisation, and adds the first problem to the error. It returns err if the failure
+// has one cause, if the checks find no other, or if ctx ends first.
+func Diagnose(ctx context.Context, e Environment, err error) error {
+	if !isAmbiguous(err) || e.Registered != "" {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
+	defer cancel()
 	remote := slices.DeleteFunc(Checks(), func(c Check) bool {
 		return !slices.Contains([]Name{Identity, Token, Network, Organisation, Tenant, SignIn, Membership, Licence, Pool}, c.Name)
 	})
-	for _, f := range runChecks(ctx, remote, s, nil).Findings {
-		if f.Verdict == Failed {
-			return f.Problems[0], f.Problems[0].Cause != Explain(err)
+	for _, f := range runChecks(ctx, remote, e, nil).Findings {
+		if f.Verdict != Failed {
+			continue
 		}
+		found := f.Problems[0]
+		if found.Cause == Explain(err) || ctx.Err() != nil {
+			return err
+		}
+		rest, repeats := strings.CutPrefix(found.What, err.Error())
+		if !repeats {
+			rest = ": " + found.What
+		}
+		return &diagnosedError{fmt.Errorf("%w%s", err, rest), found}
 	}
-	return Problem{}, false
+	return err
+}
+
+// diagnosedError is an error of which the checks found the cause.
+type diagnosedError struct {
+	error
+	found Problem
+}
+
+func (e *diagnosedError) Unwrap() error { return e.error }
+
+// Hint is what to do about the cause.
+func (e *diagnosedError) Hint() string { return e.found.Fix }
+
+// Hint is what to do about the failure of a command with these settings; "" if its cause is
+// not known.
+func Hint(err error, s config.Settings) string {
+	cause := explainAt(s.Identity.Host, err)
+	if cause == nil {
+		return ""
+	}
+	return completeSetup(fixFor(cause, s.Identity), s, cmp.Or(s.Managed.ObjectID, "OBJECT_ID"))
 }

@@ -8,11 +8,6 @@ import (
 	"github.com/azptend/azptend/internal/identity"
 )
 
-// SetAnIdentity says which settings select an identity, if none is set and there is no
-// metadata service.
-const SetAnIdentity = "set AZP_TOKEN or AZP_TOKEN_FILE (a personal access token), or AZP_CLIENTID with AZP_TENANTID and AZP_CLIENTSECRET (a service principal); " +
-	"on Azure assign a managed identity, and name it in MANAGED_IDENTITY_OBJECT_ID"
-
 // UseExec is what to do about a shell that stays above azptend with process id 1.
 const UseExec = "start azptend in place of the shell: write `exec azptend run`, or name azptend as the container's command"
 
@@ -20,9 +15,9 @@ const UseExec = "start azptend in place of the shell: write `exec azptend run`, 
 const globalPATs = "Azure DevOps stops accepting global PATs (scope: all accessible organizations) on 2026-12-01: " +
 	"use a PAT of one organisation, or an identity (docs/migrate.md)"
 
-// FixFor is what to do about a cause if this identity was chosen. It names no setting of
+// fixFor is what to do about a cause if this identity was chosen. It names no setting of
 // another kind. Its source is "" if that is not known.
-func FixFor(c *Cause, chosen config.ChosenIdentity) string {
+func fixFor(c *Cause, chosen config.ChosenIdentity) string {
 	fix := ""
 	switch chosen.Source {
 	case identity.ManagedIdentity:
@@ -53,20 +48,20 @@ func FixFor(c *Cause, chosen config.ChosenIdentity) string {
 	return fix
 }
 
-// CompleteSetup puts the organisation, the pool and the identity into the setup command of a fix.
-func CompleteSetup(fix, url, pool string, poolID int, objectID string) string {
-	flag := "--pool " + ShellWord(pool)
-	if poolID != 0 {
-		flag = fmt.Sprintf("--pool-id %d", poolID)
+// completeSetup puts the organisation, the pool and the identity into the setup command of a fix.
+func completeSetup(fix string, s config.Settings, objectID string) string {
+	flag := "--pool " + ShellWord(s.Pool)
+	if s.PoolID != 0 {
+		flag = fmt.Sprintf("--pool-id %d", s.PoolID)
 	}
-	return strings.ReplaceAll(fix, setupIdentity, fmt.Sprintf("--url %s %s --identity %s", ShellWord(url), flag, objectID))
+	return strings.ReplaceAll(fix, setupIdentity, fmt.Sprintf("--url %s %s --identity %s", ShellWord(s.URL), flag, objectID))
 }
 
 // managedFix is for an identity that this setting selects; "" is none.
 func managedFix(c *Cause, setting string) string {
 	switch {
 	case (c == NoEndpoint || c == NotAssigned) && setting == "":
-		return SetAnIdentity
+		return identity.SetAnIdentity
 	case c == NotAssigned && setting == "USRMI_ID":
 		return "assign the identity to this container app or machine, and check that USRMI_ID is its client id"
 	case c == NotAssigned && setting == "AZP_IDENTITY_RESOURCE_ID":

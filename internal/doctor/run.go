@@ -7,7 +7,9 @@
 // what an answer of Azure DevOps means.
 //
 // The package prints nothing. What it needs of the machine and of the server are
-// functions and small interfaces in an [Environment].
+// functions and small interfaces in an [Environment]. [NewEnvironment] makes one with the
+// parts that `run` uses.
+//
 // Sources: azure-devops-rest.md 1, 4 and 5, reference/identity.md 5 and 6, agent-protocol.md 3.9
 // and 10, keda-and-kubernetes.md 1.5.
 package doctor
@@ -151,22 +153,20 @@ func (v *run) fixFor(c *Cause) string {
 	}
 	used := v.Settings.Identity
 	used.Source = v.Tokens.Source() // the named identity, once the token file is of no use
-	return FixFor(c, used)
+	return fixFor(c, used)
 }
 
 // fitFixes makes the fixes follow from the identity that was chosen, and puts what is known by now
 // into their commands.
 func (v *run) fitFixes(problems []Problem) {
-	for i, p := range problems {
-		if p.Fix == p.Cause.Fix {
-			problems[i].Fix = v.fixFor(p.Cause)
-		}
-	}
-	if v.claims == nil || v.claims.ObjectID == "" {
-		return
-	}
 	for i := range problems {
-		problems[i].Fix = CompleteSetup(problems[i].Fix, v.URL, v.Settings.Pool, v.PoolID, v.claims.ObjectID)
+		p := &problems[i]
+		if p.Fix == p.Cause.Fix {
+			p.Fix = v.fixFor(p.Cause)
+		}
+		if v.claims != nil && v.claims.ObjectID != "" {
+			p.Fix = completeSetup(p.Fix, v.Settings, v.claims.ObjectID)
+		}
 	}
 }
 

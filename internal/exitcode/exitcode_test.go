@@ -114,3 +114,15 @@ func TestOfRun(t *testing.T) {
 		t.Errorf("lifecycle has %d outcomes, and %d are looked at here", len(outcomes), len(codes)+1)
 	}
 }
+
+// TestSeverity: with several agents, the worst end decides.
+func TestSeverity(t *testing.T) {
+	order := []int{0, 130, 75, 69, 137, 77, 78, 64, 70}
+	for i, worse := range order {
+		for _, better := range order[:i] {
+			if Severity(worse) <= Severity(better) {
+				t.Errorf("%d is not worse than %d", worse, better)
+			}
+		}
+	}
+}

@@ -41,19 +41,6 @@ type UnknownPackageError struct {
 // Hint says what to set instead.
 func (e *UnknownPackageError) Hint() string { return e.hint }
 
-// InstallInto chooses the package and installs it into a directory. One install at a
-// time is the caller's responsibility. Errors are those of Choose and Install.
-func (s Source) InstallInto(ctx context.Context, dir string, onProgress func(Progress)) (Package, Result, error) {
-	chosen, err := s.Choose(ctx)
-	if err != nil {
-		return Package{}, Result{}, err
-	}
-	s.Log.Info("Installing the agent package", "package", chosen.Kind, "platform", chosen.Platform, "version", chosen.Version,
-		"directory", dir, "from", chosen.URL+s.File)
-	done, err := Install(ctx, Options{Dir: dir, Package: chosen, File: s.File, Get: s.get, OnProgress: onProgress})
-	return chosen, done, err
-}
-
 // Choose finds the package that the settings mean. The error may be an
 // *UnknownPackageError.
 func (s Source) Choose(ctx context.Context) (Package, error) {

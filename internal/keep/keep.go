@@ -16,29 +16,26 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/retry"
+	"github.com/azptend/azptend/internal/secret"
 )
-
-// PoolSource says how to find a pool.
-type PoolSource struct {
-	Name string // for people and metrics
-	// Open finds the pool. It is called until it succeeds. A permanent error of Open, or of the
-	// first list of agents, ends the keeper: a setting is wrong, or a right is missing.
-	Open func(context.Context) (*pool.Pool, error)
-}
 
 // Options say which pools to keep, and how.
 type Options struct {
 	URL      string // the organisation's address, for links; "" for none
-	Pools    []PoolSource
-	Interval time.Duration // at least, between two looks at a pool
-	Rules    pool.Rules    // which agents are ghosts
+	Server   pool.Server
+	Pools    []azdo.PoolRef // with names, for people and metrics
+	Interval time.Duration  // at least, between two looks at a pool
+	Rules    pool.Rules     // which agents are ghosts
 	// Placeholder is the placeholder that each pool should have; nil: none.
 	Placeholder *pool.PlaceholderSpec
 	Prune       bool // remove ghosts, and do not only show them
@@ -69,8 +66,28 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, board: newBoard(o.URL, names, time.Now())}
 }
 
+// RunAndServe is Run, and serves the page and the health listener meanwhile; nil is none. If
+// one of them fails, the keeper ends.
+func (k *Keeper) RunAndServe(ctx context.Context, page, health net.Listener, token secret.Text) error {
+	all, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if page != nil {
+		all.Go(func() error { return k.Serve(ctx, page, token) })
+	}
+	if health != nil {
+		all.Go(func() error { return k.ServeHealth(ctx, health) })
+	}
+	all.Go(func() error {
+		defer stop()
+		return k.Run(ctx)
+	})
+	return all.Wait()
+}
+
 // Run keeps the pools until ctx ends, which is no error, or until one of them cannot be
-// shown at the start, for a permanent reason.
+// found or listed at the start, for a permanent reason: a setting is wrong, or a right is
+// missing.
 func (k *Keeper) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -91,7 +108,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // loop keeps one pool.
 func (k *Keeper) loop(ctx context.Context, i int) error {
-	t := &poolLoop{k: k, state: k.board.pools[i], log: k.o.Log.With("pool", k.o.Pools[i].Name), open: k.o.Pools[i].Open, skipUntil: map[int]time.Time{}}
+	t := &poolLoop{k: k, state: k.board.pools[i], log: k.o.Log.With("pool", k.o.Pools[i].Name), ref: k.o.Pools[i], skipUntil: map[int]time.Time{}}
 	for {
 		begun := time.Now()
 		err := t.round(ctx)
@@ -116,7 +133,7 @@ type poolLoop struct {
 	k        *Keeper
 	state    *poolState
 	log      *slog.Logger
-	open     func(context.Context) (*pool.Pool, error)
+	ref      azdo.PoolRef
 	failures int // in a row
 
 	pool          *pool.Pool // nil until it was found
@@ -128,14 +145,14 @@ type poolLoop struct {
 	skipUntil     map[int]time.Time // ghosts that could not be removed, by id
 }
 
-// RetryFor is how long to retry a call for a kept pool. After that, the next round tries.
-const RetryFor = 5 * time.Second
+// retryFor is how long to retry a call for a kept pool. After that, the next round tries.
+const retryFor = 5 * time.Second
 
 // round looks at the pool once, and does what follows from it.
 func (t *poolLoop) round(ctx context.Context) (err error) {
 	t.lookDuration = 0
 	if t.pool == nil {
-		if t.pool, err = t.open(ctx); err != nil {
+		if t.pool, err = pool.Open(ctx, pool.Options{Server: t.k.o.Server, Pool: t.ref, RetryFor: retryFor}); err != nil {
 			t.pool = nil
 			return err
 		}

@@ -236,16 +236,23 @@ func TestStopsImmediately(t *testing.T) {
 	})
 }
 
+// hostedPool is a server whose pools are hosted by Microsoft.
+type hostedPool struct{ pool.Server }
+
+func (hostedPool) FindPool(context.Context, azdo.PoolRef) (azdo.Pool, error) {
+	return azdo.Pool{ID: 1, Name: "Default", IsHosted: true}, nil
+}
+
 func TestErrorsThatEndTheKeeper(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*world, *keep.Options)
 		is     func(error) bool
 	}{
 		"no such pool": {func(_ *world, o *keep.Options) {
-			o.Pools[0].Open = func(context.Context) (*pool.Pool, error) { return nil, fmt.Errorf("x: %w", azdo.ErrNoPool) }
+			o.Pools[0].Name = "no such pool"
 		}, func(err error) bool { return errors.Is(err, azdo.ErrNoPool) }},
 		"a pool that is closed": {func(_ *world, o *keep.Options) {
-			o.Pools[0].Open = func(context.Context) (*pool.Pool, error) { return nil, &pool.ClosedError{Name: "x", Why: "it is"} }
+			o.Server = hostedPool{o.Server}
 		}, func(err error) bool { return errors.As(err, new(*pool.ClosedError)) }},
 		"a placeholder's version": {func(_ *world, o *keep.Options) {
 			o.Placeholder = &pool.PlaceholderSpec{Name: "place", Capabilities: map[string]string{"Agent.Version": "new"}}

@@ -72,9 +72,7 @@ func (w *world) Authorization(context.Context, secret.Text) (secret.Text, error)
 func (w *world) keeper(change ...func(*keep.Options)) (*keep.Keeper, keep.Options) {
 	o := keep.Options{URL: "http://emulator/emulated", Interval: 30 * time.Second, Prune: true, Metrics: keep.NewMetrics("test"), Rules: pool.Rules{OlderThan: time.Hour}}
 	client := azdo.New("http://emulator/emulated", &http.Client{Transport: w}, w, o.Metrics.Observe)
-	o.Pools = []keep.PoolSource{{Name: "Default", Open: func(ctx context.Context) (*pool.Pool, error) {
-		return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{Name: "Default"}, RetryFor: keep.RetryFor})
-	}}}
+	o.Server, o.Pools = client, []azdo.PoolRef{{Name: "Default"}}
 	for _, c := range change {
 		c(&o)
 	}

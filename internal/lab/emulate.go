@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/azptend/azptend/internal/cli"
+	"github.com/azptend/azptend/internal/connlimit"
 	"github.com/azptend/azptend/internal/emulator"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/fakeagent"
@@ -80,7 +81,7 @@ func emulate(p cli.Process, f emulateFlags) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	listener, err := cli.Listen(f.listen, "--listen")
+	listener, err := connlimit.Listen(f.listen, "--listen")
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}

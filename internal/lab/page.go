@@ -10,7 +10,6 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/httpclient"
 	"github.com/azptend/azptend/internal/keep"
-	"github.com/azptend/azptend/internal/pool"
 	"github.com/azptend/azptend/internal/secret"
 )
 
@@ -32,15 +31,11 @@ func openPage(ctx context.Context, orgURL, poolName, pat string) (*keeperPage, e
 		return nil, err
 	}
 	client := azdo.New(orgURL, httpclient.ForAzureDevOps("azptend-lab", nil, nil), basicAuth(pat), nil)
-	open := func(ctx context.Context) (*pool.Pool, error) {
-		return pool.Open(ctx, pool.Options{Server: client, Pool: azdo.PoolRef{Name: poolName}, RetryFor: keep.RetryFor})
-	}
 	keeper := keep.New(keep.Options{
-		URL: orgURL, Pools: []keep.PoolSource{{Name: poolName, Open: open}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
+		URL: orgURL, Server: client, Pools: []azdo.PoolRef{{Name: poolName}}, Interval: pageInterval, Metrics: keep.NewMetrics(""),
 	})
 	p := &keeperPage{url: "http://" + listener.Addr().String() + "/"}
-	p.running.Go(func() { _ = keeper.Run(ctx) })
-	p.running.Go(func() { _ = keeper.Serve(ctx, listener, secret.Text{}) })
+	p.running.Go(func() { _ = keeper.RunAndServe(ctx, listener, nil, secret.Text{}) })
 	return p, nil
 }
 

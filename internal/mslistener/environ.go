@@ -46,9 +46,9 @@ const (
 // EnvFilter says which of azptend's variables the listener and its jobs do not get, in
 // addition to those that are always withheld.
 type EnvFilter struct {
-	Secrets []string // a variable whose value contains one of them is withheld
-	Names   []string // further names to withhold
-	Pass    []string // names to pass on in any case; the listener does not publish them
+	Secrets []secret.Text // a variable whose value contains one of them is withheld
+	Names   []string      // further names to withhold
+	Pass    []string      // names to pass on in any case; the listener does not publish them
 }
 
 // Apply returns the part of environ ("NAME=value") that the listener and its jobs get,
@@ -118,7 +118,7 @@ func (f EnvFilter) unpublish(env []string) []string {
 
 // secretVariables returns the names of the variables in environ that are a credential:
 // because of their name, or because they contain one of these values.
-func secretVariables(environ, secrets []string) []string {
+func secretVariables(environ []string, secrets []secret.Text) []string {
 	var names []string
 	all := encodingsOf(secrets)
 	for _, pair := range environ {
@@ -141,9 +141,10 @@ func containsSecret(value string, encodings []string) bool {
 // encodingsOf returns the secrets as they are, and as tools embed a token: escaped in a
 // URL, and in base64, as in an Authorization header. The base64 text depends on how many
 // bytes precede the secret. Characters that also encode bits of other bytes are left out.
-func encodingsOf(secrets []string) []string {
+func encodingsOf(secrets []secret.Text) []string {
 	var all []string
-	for _, s := range secrets {
+	for _, one := range secrets {
+		s := one.Reveal()
 		if len(s) < minSecretLength {
 			continue
 		}

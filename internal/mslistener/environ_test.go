@@ -64,7 +64,7 @@ func TestEnvFilter(t *testing.T) {
 			env: []string{"MY_PAT=" + token, "VSO_AGENT_IGNORE=MY_PAT"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			env, kept := EnvFilter{Secrets: []string{token}, Names: tt.more, Pass: tt.pass}.Apply(tt.environ)
+			env, kept := EnvFilter{Secrets: []secret.Text{secret.New(token)}, Names: tt.more, Pass: tt.pass}.Apply(tt.environ)
 			if d := cmp.Diff(tt.env, env); d != "" {
 				t.Errorf("environment (-want +got):\n%s", d)
 			}
@@ -78,9 +78,9 @@ func TestEnvFilter(t *testing.T) {
 // TestShortSecrets: a secret that is shorter than minSecretLength is not searched for in
 // other variables.
 func TestShortSecrets(t *testing.T) {
-	for secret, want := range map[string]int{"fifteen-letters": 1, "sixteen-letters!": 0, "": 1} {
-		if env, _ := (EnvFilter{Secrets: []string{secret}}).Apply([]string{"X=a " + secret}); len(env) != want {
-			t.Errorf("with the secret %q: %v", secret, env)
+	for value, want := range map[string]int{"fifteen-letters": 1, "sixteen-letters!": 0, "": 1} {
+		if env, _ := (EnvFilter{Secrets: []secret.Text{secret.New(value)}}).Apply([]string{"X=a " + value}); len(env) != want {
+			t.Errorf("with the secret %q: %v", value, env)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func TestShortSecrets(t *testing.T) {
 func TestEnvironmentLog(t *testing.T) {
 	var log bytes.Buffer
 	environ := []string{"MY_PAT=" + token, "AZP_TOKEN=short", "identity_header=x", "MINE=y", "PATH=/bin", "PROXY_PASSWORD=x", "HTTPS_PROXY_PASSWORD=", "HTTP_PROXY=x"}
-	got := EnvFilter{Secrets: []string{token}, Pass: []string{"MINE"}}.Environment(environ, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	got := EnvFilter{Secrets: []secret.Text{secret.New(token)}, Pass: []string{"MINE"}}.Environment(environ, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if d := cmp.Diff([]string{"MINE=y", "PATH=/bin", "PROXY_PASSWORD=x", "HTTPS_PROXY_PASSWORD=", "HTTP_PROXY=x", "VSO_AGENT_IGNORE=MINE"}, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -107,7 +107,7 @@ func TestEnvironmentLog(t *testing.T) {
 
 func TestSecretVariables(t *testing.T) {
 	environ := []string{"MY_PAT=" + token, "AZP_TOKEN=short", "AZP_CLIENTSECRET=", "IDENTITY_ENDPOINT=http://x", "identity_header=x", "PATH=/bin"}
-	if d := cmp.Diff([]string{"AZP_TOKEN", "MY_PAT", "identity_header"}, secretVariables(environ, []string{token})); d != "" {
+	if d := cmp.Diff([]string{"AZP_TOKEN", "MY_PAT", "identity_header"}, secretVariables(environ, []secret.Text{secret.New(token)})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/proc"
+	"github.com/azptend/azptend/internal/secret"
 )
 
 // ExposingParent is a process above azptend whose environment contains a secret that jobs
@@ -20,7 +21,7 @@ type ExposingParent struct {
 // ExposingParents finds the processes above azptend whose environment the jobs' user can
 // read and contains one of azptend's secrets. Such a process is a shell, an init or a
 // wrapper that has the container's environment.
-func ExposingParents(user *proc.User, secrets []string) []ExposingParent {
+func ExposingParents(user *proc.User, secrets []secret.Text) []ExposingParent {
 	var found []ExposingParent
 	for _, a := range proc.Ancestors(user) {
 		if names := secretVariables(a.Environ, secrets); len(names) > 0 {
@@ -32,7 +33,7 @@ func ExposingParents(user *proc.User, secrets []string) []ExposingParent {
 
 // WarnExposed warns if jobs can read azptend's secrets. undumpable is why azptend could not
 // make itself non-dumpable; nil if it could.
-func WarnExposed(user *proc.User, secrets []string, undumpable error, log *slog.Logger) {
+func WarnExposed(user *proc.User, secrets []secret.Text, undumpable error, log *slog.Logger) {
 	if undumpable != nil {
 		log.Warn("Jobs of the same user can read azptend's memory and its identity", "error", undumpable)
 	} else if names := proc.CapabilitiesToInspect(); user == nil && len(names) > 0 {

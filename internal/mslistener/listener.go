@@ -43,7 +43,7 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// Starter starts processes. *proc.Init does, see supervisor.InitProcesses.
+// Starter starts processes. InitProcesses implements it.
 type Starter interface {
 	Start(context.Context, proc.Spec) (Process, error)
 	Output(context.Context, proc.Spec) (string, proc.Status, error)

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"slices"
@@ -170,6 +171,31 @@ func (s *Signals) Subscribe(ctx context.Context) <-chan Signal {
 	}()
 	return signals
 }
+
+// ContextUntilEnd returns a context that ends when a signal asks azptend to end, also one
+// that arrived before. asked reports whether one has arrived, and ends the context.
+func (s *Signals) ContextUntilEnd() (ctx context.Context, asked func() bool) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	received := s.Subscribe(ctx)
+	go func() {
+		for {
+			select {
+			case one := <-received:
+				if one.AsksToEnd() {
+					cancel(errAskedToEnd)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() bool {
+		cancel(nil)
+		return errors.Is(context.Cause(ctx), errAskedToEnd)
+	}
+}
+
+var errAskedToEnd = errors.New("a signal asked azptend to end")
 
 // EndOnSignal makes final steps end within the grace period of a signal that asks for the
 // end, also if it comes while they are carried out. It reads signals until ctx ends.

@@ -42,6 +42,22 @@ type UserError struct {
 
 func (e *UserError) Error() string { return fmt.Sprintf("cannot run as %q: %s", e.User, e.Why) }
 
+// RunAs finds the user in AZP_RUN_AS, and checks that this process can start processes as
+// that user; nil for "", which is this process's own user. The error wraps a *UserError.
+func RunAs(asked string) (*User, error) {
+	if asked == "" {
+		return nil, nil
+	}
+	user, err := LookUpUser(asked)
+	if err == nil {
+		err = user.CheckRunAs()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot use AZP_RUN_AS (--run-as): %w", err)
+	}
+	return user, nil
+}
+
 // LookUpUser finds "user" or "user:group", each by name or number, in /etc/passwd and
 // /etc/group: a static binary cannot use NSS. As for a container's USER, a given group
 // replaces all groups of the user. The error is a *UserError. Root is an error, because

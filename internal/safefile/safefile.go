@@ -130,6 +130,15 @@ func (d Dir) Match(pattern string) []fs.DirEntry {
 // Open opens a trusted regular file. It follows links.
 func Open(path string) (*os.File, error) { return openTrusted(path, regularFile) }
 
+// CheckReadable returns an error if a trusted file cannot be opened for reading.
+func CheckReadable(path string) error {
+	f, err := Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // OpenDir opens a trusted directory. It follows links.
 func OpenDir(path string) (*os.File, error) { return openTrusted(path, directory) }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/azptend/azptend/internal/bounded"
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/mslistener"
@@ -18,7 +19,7 @@ import (
 )
 
 // Group is all agents of one process. Status and drains are for the whole group. All
-// methods except Run may be called at any time.
+// methods except Run may be called at any time. *Group is a control.Handler.
 type Group struct {
 	agents   []Options
 	presence *presenceChecker // nil: this process has no identity
@@ -60,7 +61,7 @@ func (g *Group) Run(signals *proc.Signals) End {
 		})
 	}
 	running.Wait()
-	end := worst(ends)
+	end := slices.MaxFunc(ends, func(a, b End) int { return exitcode.Severity(a.Code) - exitcode.Severity(b.Code) })
 	if shared {
 		g.killOrphans()
 		log.Info("All agents have exited", "agents", len(g.agents), "exit_code", end.Code, "reason", end.Why)
@@ -102,21 +103,28 @@ func (g *Group) LockLogs() (release func()) {
 	}
 }
 
-// Status is the state of the agents. The error is ctx's.
-func (g *Group) Status(ctx context.Context) (Snapshot, error) {
-	return g.callAll(func(h *handle) (Snapshot, error) { return h.status(ctx) })
+// Status is the status of the agents. The error is ctx's.
+func (g *Group) Status(ctx context.Context) (control.Status, error) {
+	return g.callAll(func(h *handle) (control.Status, error) { return h.status(ctx) })
 }
 
 // Deadline is when the grace period ends; zero if none has started.
 func (g *Group) Deadline() time.Time {
 	s, _ := g.Status(context.Background())
-	return s.Deadline
+	if s.Deadline == nil {
+		return time.Time{}
+	}
+	return *s.Deadline
 }
 
-// Drain requests a drain, and returns the state after it. reason is for the log. If
-// terminating is set, it has the effect of SIGTERM: the grace period starts now, unless it
-// has started before. Otherwise the job has no deadline. The error is ctx's.
-func (g *Group) Drain(ctx context.Context, reason string, terminating bool) (Snapshot, error) {
+// Drain is a request of azptend drain. It returns the status after it. If terminating is
+// set, it has the effect of SIGTERM: the grace period starts now, unless it has started
+// before. Otherwise the job has no deadline. The error is ctx's.
+func (g *Group) Drain(ctx context.Context, terminating bool) (control.Status, error) {
+	reason := "asked by azptend drain"
+	if terminating {
+		reason += " --terminating"
+	}
 	return g.drain(ctx, lifecycle.DrainRequested{Reason: reason, StartsGrace: terminating, CancelsJob: terminating})
 }
 
@@ -128,7 +136,7 @@ const minNotice = time.Second
 // period starts now and ends at end, or earlier if one that has started ends earlier. If
 // end is zero, the platform may end the machine at any moment, and the grace period has its
 // usual length. The error is ctx's.
-func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (Snapshot, error) {
+func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (control.Status, error) {
 	request := lifecycle.DrainRequested{Reason: reason, StartsGrace: true}
 	if !end.IsZero() {
 		request.Grace = max(time.Until(end).Truncate(time.Second), minNotice)
@@ -136,8 +144,8 @@ func (g *Group) DrainBy(ctx context.Context, reason string, end time.Time) (Snap
 	return g.drain(ctx, request)
 }
 
-func (g *Group) drain(ctx context.Context, request lifecycle.DrainRequested) (Snapshot, error) {
-	return g.callAll(func(h *handle) (Snapshot, error) {
+func (g *Group) drain(ctx context.Context, request lifecycle.DrainRequested) (control.Status, error) {
+	return g.callAll(func(h *handle) (control.Status, error) {
 		return h.call(ctx, func(r *runner) {
 			r.log.Info("Received a drain request", "reason", request.Reason, "with_deadline", request.StartsGrace, "phase", r.state.Phase)
 			r.advance(lifecycle.Step, request)
@@ -147,25 +155,25 @@ func (g *Group) drain(ctx context.Context, request lifecycle.DrainRequested) (Sn
 
 // Next waits until the group's phase differs from phase or all agents have ended, and
 // returns the state. It may miss a very short phase. The error is ctx's.
-func (g *Group) Next(ctx context.Context, phase lifecycle.Phase) (Snapshot, error) {
+func (g *Group) Next(ctx context.Context, phase string) (control.Status, error) {
 	for {
 		s, err := g.Status(ctx)
 		if err != nil || s.Phase != phase || s.End != nil {
 			return s, err
 		}
 		if err := g.waitForChange(ctx, s); err != nil {
-			return Snapshot{}, err
+			return control.Status{}, err
 		}
 	}
 }
 
 // waitForChange waits until one of the agents has left the phase that it has in was.
-func (g *Group) waitForChange(ctx context.Context, was Snapshot) error {
+func (g *Group) waitForChange(ctx context.Context, was control.Status) error {
 	waiting, changed := context.WithCancel(ctx)
 	defer changed()
-	each := was.Each
+	each := was.Agents
 	if len(g.agents) == 1 {
-		each = []Snapshot{was}
+		each = []control.Status{was}
 	}
 	done := make(chan error, len(g.agents))
 	waits := 0
@@ -186,74 +194,63 @@ func (g *Group) waitForChange(ctx context.Context, was Snapshot) error {
 }
 
 // callAll calls each agent at the same time. All must answer.
-func (g *Group) callAll(call func(*handle) (Snapshot, error)) (Snapshot, error) {
-	each := make([]Snapshot, len(g.agents))
+func (g *Group) callAll(call func(*handle) (control.Status, error)) (control.Status, error) {
+	each := make([]control.Status, len(g.agents))
 	var calls errgroup.Group
 	for i, o := range g.agents {
 		calls.Go(func() (err error) { each[i], err = call(o.handle); return err })
 	}
 	if err := calls.Wait(); err != nil {
-		return Snapshot{}, err
+		return control.Status{}, err
 	}
 	return merge(each), nil
 }
 
-// merge makes one snapshot of several. Its phase is that of the agent that has progressed
-// least. It is ready if all agents are, and has ended if all have.
-func merge(each []Snapshot) Snapshot {
+// merge makes one status of several. Its phase is that of the agent that has progressed
+// least. It is ready if all agents are, and has ended if all have, with the worst end.
+func merge(each []control.Status) control.Status {
 	if len(each) == 1 {
 		return each[0]
 	}
 	s := each[0]
-	s.Each, s.AgentID, s.Jobs, s.End = each, 0, 0, nil
+	s.Agents, s.AgentID, s.Jobs, s.End = each, 0, 0, nil
 	s.Agent = fmt.Sprintf("%s … %s", each[0].Agent, each[len(each)-1].Agent)
-	var ends []End
+	ended := 0
 	for _, e := range each {
 		s.Jobs += e.Jobs
+		s.Ready = s.Ready && e.Ready
 		if progress(e.Phase) < progress(s.Phase) {
 			s.Phase, s.Registration = e.Phase, e.Registration
 		}
 		if e.Since.After(s.Since) {
 			s.Since = e.Since
 		}
-		if e.Deadline.After(s.Deadline) {
+		if e.Deadline != nil && (s.Deadline == nil || e.Deadline.After(*s.Deadline)) {
 			s.Deadline = e.Deadline
 		}
 		if s.Reason == "" {
 			s.Reason = e.Reason
 		}
-		if e.Job != lifecycle.NoJob && s.Job != lifecycle.RunningJob {
+		if e.Job != string(lifecycle.NoJob) && s.Job != string(lifecycle.RunningJob) {
 			s.Job = e.Job
 		}
 		if e.End != nil {
-			ends = append(ends, *e.End)
+			ended++
 		}
 	}
-	if len(ends) == len(each) {
-		end := worst(ends)
-		s.End = &end
-		s.Registration = each[slices.Index(ends, end)].Registration
+	if ended == len(each) {
+		worst := slices.MaxFunc(each, func(a, b control.Status) int { return exitcode.Severity(a.End.Code) - exitcode.Severity(b.End.Code) })
+		s.End, s.Registration = worst.End, worst.Registration
 	}
 	return s
 }
 
 // progress orders the phases. Busy comes before Idle, so that a group with a job is busy.
-func progress(p lifecycle.Phase) int {
+func progress(phase string) int {
 	return slices.Index([]lifecycle.Phase{
 		lifecycle.Booting, lifecycle.Registering, lifecycle.Starting, lifecycle.Busy, lifecycle.Idle,
 		lifecycle.Draining, lifecycle.Stopping, lifecycle.Removing, lifecycle.Gone,
-	}, p)
-}
-
-// worst is the first end whose exit code has the highest severity.
-func worst(ends []End) End {
-	w := ends[0]
-	for _, e := range ends {
-		if exitcode.Severity(e.Code) > exitcode.Severity(w.Code) {
-			w = e
-		}
-	}
-	return w
+	}, lifecycle.Phase(phase))
 }
 
 // withAgent adds the agent's name to each log line that does not have it. It returns nil

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
@@ -19,31 +20,31 @@ func TestMerge(t *testing.T) {
 		lifecycle.Draining, lifecycle.Stopping, lifecycle.Removing, lifecycle.Gone,
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		var each []Snapshot
+		var each []control.Status
 		least, ready, ended, most, jobs := len(phases), true, true, 0, 0
 		for range rapid.IntRange(2, 4).Draw(t, "agents") {
 			at := rapid.IntRange(0, len(phases)-1).Draw(t, "phase")
-			s := Snapshot{Phase: phases[at], Agent: "a", Jobs: at, Job: lifecycle.NoJob}
-			if s.Phase == lifecycle.Gone {
-				s.End = &End{Code: rapid.SampledFrom([]int{0, 1, 70, 75, 77, 130, 137}).Draw(t, "code")}
+			s := control.Status{Phase: string(phases[at]), Agent: "a", Jobs: at, Job: string(lifecycle.NoJob), Ready: phases[at] == lifecycle.Idle || phases[at] == lifecycle.Busy}
+			if phases[at] == lifecycle.Gone {
+				s.End = &control.End{Code: rapid.SampledFrom([]int{0, 1, 70, 75, 77, 130, 137}).Draw(t, "code")}
 				if exitcode.Severity(s.End.Code) > exitcode.Severity(most) {
 					most = s.End.Code
 				}
 			}
 			least, jobs = min(least, at), jobs+at
-			ready = ready && (s.Phase == lifecycle.Idle || s.Phase == lifecycle.Busy)
+			ready = ready && s.Ready
 			ended = ended && s.End != nil
 			each = append(each, s)
 		}
 		got := merge(each)
-		if got.Phase != phases[least] || got.Ready() != ready || (got.End != nil) != ended || got.Jobs != jobs || len(got.Each) != len(each) {
+		if got.Phase != string(phases[least]) || got.Ready != ready || (got.End != nil) != ended || got.Jobs != jobs || len(got.Agents) != len(each) {
 			t.Fatalf("%+v of %+v", got, each)
 		}
 		if ended && got.End.Code != most {
 			t.Fatalf("the end is %+v, want code %d", got.End, most)
 		}
 	})
-	if one := merge([]Snapshot{{Agent: "only"}}); one.Agent != "only" || one.Each != nil {
+	if one := merge([]control.Status{{Agent: "only"}}); one.Agent != "only" || one.Agents != nil {
 		t.Errorf("one agent is %+v", one)
 	}
 }
@@ -61,20 +62,7 @@ func TestStatusWhileItStarts(t *testing.T) {
 			go func() { _, _ = g.Status(t.Context()) }()
 			go func() { g.Deadline() }()
 		}
-		_, _ = g.Drain(t.Context(), "asked", false)
+		_, _ = g.Drain(t.Context(), false)
 		<-s.ended
 	})
-}
-
-func TestWorst(t *testing.T) {
-	order := []int{0, 130, 75, 69, 137, 77, 78, 64, 70}
-	for i, worse := range order {
-		for _, better := range order[:i] {
-			for _, ends := range [][]End{{{Code: better}, {Code: worse}}, {{Code: worse}, {Code: better}}} {
-				if got := worst(ends); got.Code != worse {
-					t.Errorf("worst of %v is %d", ends, got.Code)
-				}
-			}
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/azptend/azptend/internal/control"
 	"github.com/azptend/azptend/internal/lifecycle"
 	"github.com/azptend/azptend/internal/proc"
 )
@@ -21,7 +22,7 @@ import (
 func withHandle(o *Options) { o.handle = newHandle() }
 
 // status asks the loop for its state.
-func (s *stage) status() Snapshot {
+func (s *stage) status() control.Status {
 	s.t.Helper()
 	got, err := s.o.handle.status(context.Background())
 	if err != nil {
@@ -30,9 +31,9 @@ func (s *stage) status() Snapshot {
 	return got
 }
 
-func (s *stage) drain(terminating bool) Snapshot {
+func (s *stage) drain(terminating bool) control.Status {
 	s.t.Helper()
-	got, err := (&Group{agents: []Options{s.o}}).Drain(context.Background(), "asked by a test", terminating)
+	got, err := (&Group{agents: []Options{s.o}}).Drain(context.Background(), terminating)
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -41,11 +42,11 @@ func (s *stage) drain(terminating bool) Snapshot {
 }
 
 // follow records the phases that next returns, until the run ends.
-func (s *stage) follow() <-chan []lifecycle.Phase {
-	followed := make(chan []lifecycle.Phase, 1)
+func (s *stage) follow() <-chan []string {
+	followed := make(chan []string, 1)
 	go func() {
-		var phases []lifecycle.Phase
-		last := Snapshot{}
+		var phases []string
+		last := control.Status{}
 		for last.End == nil {
 			var err error
 			if last, err = s.o.handle.next(context.Background(), last.Phase); err != nil {
@@ -64,32 +65,32 @@ func TestStatus(t *testing.T) {
 		began := time.Now()
 		s.silent = true
 		s.begin()
-		if got := s.status(); got.Phase != lifecycle.Starting || got.Ready() {
+		if got := s.status(); got.Phase != string(lifecycle.Starting) || got.Ready {
 			t.Errorf("before the session: %+v", got)
 		}
 		s.advance(time.Second)
 		s.listener().logsOn()
 		go s.listener().connects(s.listener().pid)
 		synctest.Wait()
-		want := Snapshot{
-			Phase: lifecycle.Idle, Since: began.Add(time.Second), Registration: lifecycle.Registered,
-			Agent: "agent-1", AgentID: 8, Pool: "Default", Job: lifecycle.NoJob,
+		want := control.Status{
+			Phase: "idle", Ready: true, Since: began.Add(time.Second), Registration: "registered",
+			Agent: "agent-1", AgentID: 8, Pool: "Default", Job: "none",
 		}
 		if diff := cmp.Diff(want, s.status()); diff != "" {
 			t.Errorf("idle: %s", diff)
 		}
 		s.jobStarts()
-		if got := s.status(); got.Phase != lifecycle.Busy || got.Job != lifecycle.RunningJob || got.Jobs != 1 || !got.Ready() {
+		if got := s.status(); got.Phase != string(lifecycle.Busy) || got.Job != string(lifecycle.RunningJob) || got.Jobs != 1 || !got.Ready {
 			t.Errorf("busy: %+v", got)
 		}
 		s.sigterm()
-		if got := s.status(); got.Phase != lifecycle.Draining || got.Reason != "received SIGTERM" || got.Ready() ||
+		if got := s.status(); got.Phase != string(lifecycle.Draining) || got.Reason != "received SIGTERM" || got.Ready ||
 			!got.Deadline.Equal(time.Now().Add(100*time.Second)) {
 			t.Errorf("draining: %+v", got)
 		}
 		s.jobEnds()
 		s.advance(10 * time.Second)
-		if got := s.status(); got.Phase != lifecycle.Gone || got.Registration != lifecycle.Removed || got.End == nil || got.End.Code != 0 {
+		if got := s.status(); got.Phase != string(lifecycle.Gone) || got.Registration != string(lifecycle.Removed) || got.End == nil || got.End.Code != 0 {
 			t.Errorf("gone: %+v", got)
 		}
 	})
@@ -103,12 +104,12 @@ func TestDrainWithoutDeadline(t *testing.T) {
 		s.jobStarts()
 		s.fails("DELETE", slow(time.Second))
 		phases := s.follow()
-		if got := s.drain(false); got.Phase != lifecycle.Draining || !got.Deadline.IsZero() || got.Reason != "asked by a test" {
+		if got := s.drain(false); got.Phase != string(lifecycle.Draining) || got.Deadline != nil || got.Reason != "asked by azptend drain" {
 			t.Errorf("asked: %+v", got)
 		}
 		s.advance(3 * time.Hour)
 		again := s.drain(false)
-		if !again.Deadline.IsZero() || again.Job != lifecycle.RunningJob {
+		if again.Deadline != nil || again.Job != string(lifecycle.RunningJob) {
 			t.Errorf("asked again: %+v", again)
 		}
 		s.sigterm()
@@ -116,9 +117,9 @@ func TestDrainWithoutDeadline(t *testing.T) {
 			t.Errorf("after SIGTERM: %+v", got)
 		}
 		s.jobEnds()
-		want := []lifecycle.Phase{lifecycle.Draining, lifecycle.Removing, lifecycle.Stopping, lifecycle.Gone}
+		want := []string{"draining", "removing", "stopping", "gone"}
 		got := <-phases
-		if got[0] == lifecycle.Busy { // it began to follow before the drain
+		if got[0] == string(lifecycle.Busy) { // it began to follow before the drain
 			got = got[1:]
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -139,7 +140,7 @@ func TestDrainWithDeadline(t *testing.T) {
 		s.drain(false)
 		s.advance(time.Hour)
 		asked = time.Now()
-		deadline := s.drain(true).Deadline
+		deadline := *s.drain(true).Deadline
 		if !deadline.Equal(asked.Add(100 * time.Second)) {
 			t.Errorf("the deadline is %v after the request", deadline.Sub(asked))
 		}
@@ -149,8 +150,8 @@ func TestDrainWithDeadline(t *testing.T) {
 		if got := s.status(); !got.Deadline.Equal(deadline) {
 			t.Errorf("extended by %v", got.Deadline.Sub(deadline))
 		}
-		last, err := s.o.handle.next(context.Background(), lifecycle.Draining)
-		if err != nil || last.Phase != lifecycle.Stopping {
+		last, err := s.o.handle.next(context.Background(), string(lifecycle.Draining))
+		if err != nil || last.Phase != string(lifecycle.Stopping) {
 			t.Errorf("after the drain time: %+v, %v", last, err)
 		}
 		if got, want := time.Since(asked), lifecycle.SplitGrace(100*time.Second).Drain; got != want {
@@ -167,10 +168,10 @@ func TestDrainWhileBooting(t *testing.T) {
 	s := play(t, withHandle, func(s *stage) {
 		s.fails("pool", hangs)
 		s.begin()
-		if got := s.drain(false); got.Phase != lifecycle.Gone {
+		if got := s.drain(false); got.Phase != string(lifecycle.Gone) {
 			t.Errorf("asked: %+v", got)
 		}
-		if got := s.drain(true); got.End == nil || !got.Deadline.IsZero() {
+		if got := s.drain(true); got.End == nil || got.Deadline != nil {
 			t.Errorf("asked after the end: %+v", got)
 		}
 	})

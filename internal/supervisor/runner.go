@@ -316,7 +316,7 @@ func (r *runner) finish() End {
 	}
 	end := End{Code: exitcode.OfRun(r.final.End), Why: r.final.Reason, Err: r.final.Err}
 	r.reportEnd(end)
-	r.o.handle.finish(r.snapshot(), end)
+	r.o.handle.finish(r.status(), end)
 	return end
 }
 

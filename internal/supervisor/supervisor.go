@@ -76,7 +76,7 @@ type Server interface {
 	RemoveAgent(ctx context.Context, pool, id int) error
 }
 
-// Processes starts and finds processes. InitProcesses implement it.
+// Processes starts and finds processes. mslistener.InitProcesses implement it.
 type Processes interface {
 	mslistener.Starter
 	Find(is func(proc.Info) bool) []proc.Info
@@ -84,38 +84,6 @@ type Processes interface {
 	// KillTrees kills adopted processes, their groups and descendants.
 	KillTrees(context.Context, []mslistener.Process) int
 	KillOrphans(context.Context) int
-}
-
-// InitProcesses are the Processes of a proc.Init.
-type InitProcesses struct{ *proc.Init }
-
-// Start starts a process.
-func (p InitProcesses) Start(ctx context.Context, s proc.Spec) (mslistener.Process, error) {
-	c, err := p.Init.Start(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// Adopt takes over a process that another azptend started.
-func (p InitProcesses) Adopt(pid int, is func(proc.Info) bool) (mslistener.Process, error) {
-	f, err := p.Init.Adopt(pid, is)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// KillTrees kills processes that Adopt returned, their groups and descendants.
-func (p InitProcesses) KillTrees(ctx context.Context, all []mslistener.Process) int {
-	var foreign []*proc.ForeignProcess
-	for _, one := range all {
-		if f, is := one.(*proc.ForeignProcess); is {
-			foreign = append(foreign, f)
-		}
-	}
-	return proc.KillTrees(ctx, foreign)
 }
 
 // End is how a run ended: azptend's exit code, its reason, and the error that caused a

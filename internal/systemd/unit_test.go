@@ -3,6 +3,7 @@ package systemd_test
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,27 @@ func TestNoStartLimit(t *testing.T) {
 	unit := systemd.Unit(options())
 	if !strings.Contains(unit, "\nStartLimitIntervalSec=0\n") || strings.Contains(unit, "StartLimitBurst") || !strings.Contains(unit, "\nRestart=always\n") {
 		t.Error("the unit has a start limit, or is not started again")
+	}
+}
+
+// TestHardeningFitsTheOptions: root keeps the capabilities for AZP_RUN_AS, an agent below /usr can
+// write to its directory, and sudo works with --sudo.
+func TestHardeningFitsTheOptions(t *testing.T) {
+	for what, tt := range map[string]struct {
+		change       func(*systemd.UnitOptions)
+		line, lacked string
+	}{
+		"a user without privileges": {func(*systemd.UnitOptions) {}, "CapabilityBoundingSet=", "ReadWritePaths=/azp"},
+		"root":                      {func(o *systemd.UnitOptions) { o.User = "root" }, "NoNewPrivileges=yes", "CapabilityBoundingSet="},
+		"an agent below /usr":       {func(o *systemd.UnitOptions) { o.AgentDir = "/usr/local/agent" }, "ReadWritePaths=/usr/local/agent", "NoNewPrivileges=no"},
+		"sudo":                      {func(o *systemd.UnitOptions) { o.AllowSudo = true }, "NoNewPrivileges=no", "ProtectSystem=full"},
+	} {
+		o := options()
+		tt.change(&o)
+		lines := strings.Split(systemd.Unit(o), "\n")
+		if !slices.Contains(lines, tt.line) || slices.Contains(lines, tt.lacked) {
+			t.Errorf("the unit of %s lacks %s, or has %s", what, tt.line, tt.lacked)
+		}
 	}
 }
 

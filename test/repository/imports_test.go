@@ -14,26 +14,22 @@ import (
 // allowed lists, for each package of this module, which others it may import. An
 // import that is not listed fails. A new one needs a reason (CONTRIBUTING.md).
 var allowed = map[string][]string{
-	"cmd/azptend":      {"internal/cli", "internal/config"},
-	"cmd/azptend-lab":  {"internal/cli", "internal/config", "internal/lab"},
-	"internal/bounded": {}, // a leaf
-	"internal/cli": {
-		"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/platform", "internal/identity", "internal/install", "internal/keep",
-		"internal/lifecycle", "internal/logqueue", "internal/pool", "internal/proc", "internal/safefile", "internal/systemd", "internal/secret", "internal/selftest",
-		"internal/setup", "internal/term", "internal/text", "internal/mslistener", "internal/supervisor", "internal/httpclient",
-	},
-	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},
-	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                                            // lifecycle for the events
-	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                                           // agentdir for the owner tags
-	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                                              // it maps their errors
-	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/config", "internal/exitcode", "internal/identity", "internal/lifecycle", "internal/platform", "internal/pool", "internal/secret", "internal/text"}, // it explains their errors to every command
+	"cmd/azptend":         {"internal/cli", "internal/config"},
+	"cmd/azptend-lab":     {"internal/cli", "internal/config", "internal/lab"},
+	"internal/bounded":    {}, // a leaf
+	"internal/cli":        {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/config", "internal/connlimit", "internal/control", "internal/doctor", "internal/exitcode", "internal/health", "internal/httpclient", "internal/identity", "internal/install", "internal/keep", "internal/lifecycle", "internal/logqueue", "internal/mslistener", "internal/platform", "internal/pool", "internal/proc", "internal/safefile", "internal/secret", "internal/selftest", "internal/setup", "internal/supervisor", "internal/systemd", "internal/term", "internal/text"},
+	"internal/supervisor": {"internal/agentdir", "internal/azdo", "internal/bounded", "internal/control", "internal/exitcode", "internal/lifecycle", "internal/mslistener", "internal/proc", "internal/retry"},                                                                                                                        // control for the status
+	"internal/mslistener": {"internal/agentdir", "internal/bounded", "internal/lifecycle", "internal/proc", "internal/safefile", "internal/secret"},                                                                                                                                                                                   // lifecycle for the events
+	"internal/pool":       {"internal/agentdir", "internal/azdo", "internal/retry", "internal/text"},                                                                                                                                                                                                                                  // agentdir for the owner tags
+	"internal/exitcode":   {"internal/agentdir", "internal/azdo", "internal/config", "internal/install", "internal/lifecycle", "internal/pool", "internal/setup"},                                                                                                                                                                     // it maps their errors
+	"internal/doctor":     {"internal/agentdir", "internal/azdo", "internal/config", "internal/connlimit", "internal/exitcode", "internal/identity", "internal/install", "internal/lifecycle", "internal/mslistener", "internal/platform", "internal/pool", "internal/proc", "internal/safefile", "internal/secret", "internal/text"}, // it has the same parts as run, and explains their errors
 	"internal/setup":      {"internal/azdo", "internal/retry"},
 	"internal/selftest":   {"internal/agentdir", "internal/azdo", "internal/retry", "internal/secret"},          // agent for the key and the marks; secret is what an Authorizer gives
 	"internal/health":     {"internal/connlimit", "internal/control", "internal/lifecycle", "internal/metrics"}, // control for the status: its words are healthcheck's
 	"internal/keep":       {"internal/azdo", "internal/metrics", "internal/pool", "internal/retry", "internal/secret", "internal/text"},
 	"internal/metrics":    {"internal/azdo"},
 	// config builds the values that these packages need.
-	"internal/config":       {"internal/identity", "internal/install", "internal/lifecycle", "internal/platform", "internal/pool", "internal/safefile", "internal/secret", "internal/text"},
+	"internal/config":       {"internal/azdo", "internal/identity", "internal/install", "internal/lifecycle", "internal/platform", "internal/pool", "internal/safefile", "internal/secret", "internal/text"},
 	"internal/term":         {}, // imported by commands only
 	"internal/retry":        {},
 	"internal/text":         {},
@@ -52,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/secret":       {},
 	"internal/httpclient":   {},
 	"emulator":              {"internal/emulator"}, // public
-	"internal/lab":          {"internal/azdo", "internal/cli", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/pool", "internal/proc", "internal/secret", "internal/term"},
+	"internal/lab":          {"internal/azdo", "internal/cli", "internal/connlimit", "internal/emulator", "internal/exitcode", "internal/fakeagent", "internal/httpclient", "internal/keep", "internal/proc", "internal/secret", "internal/term"},
 	"internal/emulator":     {},
 	"internal/fakeagent":    {"internal/agentdir", "internal/proc"}, // agentdir for the client assertion
 	"test/external/browser": {},                                     // a module of its own

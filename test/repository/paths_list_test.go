@@ -44,7 +44,7 @@ var pathCalls = []struct {
 		"internal/mslistener isSameDir os.Stat",
 		"internal/agentdir Dir.writeFile os.Lstat",
 		"internal/agentdir lockHolder os.Stat",
-		"internal/cli checkRootCanBeMade os.Lstat",
+		"internal/doctor checkRootCanBeMade os.Lstat",
 		"internal/control inShm os.Readlink",
 		"internal/control isGuarded os.Lstat",
 		"internal/control checkOnlyRootReplaces os.Stat",
@@ -164,7 +164,7 @@ var pathCalls = []struct {
 		"internal/config Settings.loadCompatCA os.ReadDir",
 	}},
 	{"a command that a person runs, in a place that they name: no agent runs there yet", []string{
-		"internal/cli installAgent os.MkdirAll",
+		"internal/install Source.InstallInto os.MkdirAll",
 		"internal/cli Self filepath.EvalSymlinks",
 		"internal/cli writeIfMissing os.MkdirAll",
 		"internal/cli writeIfMissing os.OpenFile",

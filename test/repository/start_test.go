@@ -19,7 +19,7 @@ func TestDoctorCoversTheStart(t *testing.T) {
 	}
 	const beside = "doctor runs beside the azptend that has it"
 	steps := map[string]cover{ // in internal/cli/run.go: what returns an error
-		"config.Load": {check: doctor.Settings}, "runAs": {check: doctor.Settings}, "s.OnPlatform": {check: doctor.Settings},
+		"config.Load": {check: doctor.Settings}, "s.OnPlatform": {check: doctor.Settings},
 		"proc.ReserveThreads": {exception: "a limit of processes that is reached at that moment"},
 		"openHealth":          {check: doctor.Settings},
 		"r.prepareDirs":       {check: doctor.Folder},
@@ -28,9 +28,9 @@ func TestDoctorCoversTheStart(t *testing.T) {
 		"r.agentOptions":      {exception: "its own steps are in this table"},
 		"r.oneAgent":          {exception: "its own steps are in this table"},
 		"agentdir.Dir":        {exception: beside}, // Lock; ReadHandoff is part of the check folder
-		"newClient":           {check: doctor.Identity},
+		"r.newClient":         {check: doctor.Identity},
 		"mslistener.CABundle": {check: doctor.Folder},
-		"proc.LookUpUser":     {check: doctor.Settings}, "user.CheckRunAs": {check: doctor.Settings},
+		"proc.RunAs":          {check: doctor.Settings},
 	}
 	outcomes := map[string]cover{ // of a call before the agent is ready, in internal/lifecycle/event.go
 		"AnswerLost": {check: doctor.Network}, "Unreachable": {check: doctor.Network}, "Unclear": {check: doctor.Organisation},

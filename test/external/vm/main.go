@@ -48,7 +48,7 @@ func runPage(programs launch.Programs, page, base string) error {
 		return err
 	}
 	defer w.close()
-	m := &machine{root: filepath.Join(work, "root")}
+	m := &machine{page: page, root: filepath.Join(work, "root")}
 	if err := m.fill(ctx, base); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func runPage(programs launch.Programs, page, base string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.seed(ctx, page, sum, w.environment()); err != nil {
+	if err := m.seed(ctx, sum, w.environment()); err != nil {
 		return err
 	}
 	if err := m.boot(ctx); err != nil {

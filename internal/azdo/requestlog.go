@@ -1,11 +1,9 @@
-package cli
+package azdo
 
 import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/azptend/azptend/internal/azdo"
 )
 
 // clockTolerance is how far our clock and the server's may differ. From about five minutes on,
@@ -13,14 +11,14 @@ import (
 // retries for half an hour.
 const clockTolerance = 4 * time.Minute
 
-// requestLogger logs each request at debug level. It warns once if the clock is wrong, and once
+// RequestLogger logs each request at debug level. It warns once if the clock is wrong, and once
 // if the server throttles this identity, with the server's name of the resource, because
 // Microsoft's support asks for it. It also calls others for each request.
-func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo.Observation) {
+func RequestLogger(log *slog.Logger, others ...func(Observation)) func(Observation) {
 	var mu sync.Mutex
 	var clock sync.Once
 	said := map[string]bool{}
-	return func(o azdo.Observation) {
+	return func(o Observation) {
 		for _, tell := range others {
 			tell(o)
 		}
@@ -28,7 +26,7 @@ func requestLogger(log *slog.Logger, others ...func(azdo.Observation)) func(azdo
 			clock.Do(func() { warnClock(log, o.ServerAhead) })
 		}
 		args := []any{"method", o.Method, "path", o.Path, "status", o.Status, "ms", o.Duration.Milliseconds()}
-		if (o.Throttle != azdo.Throttle{}) {
+		if (o.Throttle != Throttle{}) {
 			args = append(args, throttleArgs(o.Throttle)...)
 		}
 		log.Debug("Called Azure DevOps", args...)
@@ -53,7 +51,7 @@ func warnClock(log *slog.Logger, ahead time.Duration) {
 		"skew", ahead.Abs().Round(time.Second).String(), "hint", "set the clock; in a container it is the host's")
 }
 
-func throttleArgs(t azdo.Throttle) []any {
+func throttleArgs(t Throttle) []any {
 	args := []any{"resource", t.Resource, "limit", t.Limit, "remaining", t.Remaining, "delay", t.Delay.String(), "retry_after", t.RetryAfter.String()}
 	if !t.Reset.IsZero() {
 		args = append(args, "reset", t.Reset.Format(time.RFC3339))

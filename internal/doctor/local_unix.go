@@ -1,54 +1,52 @@
 //go:build unix
 
-package cli
+package doctor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/url"
 	"os"
 	"os/user"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/config"
-	"github.com/azptend/azptend/internal/doctor"
+	"github.com/azptend/azptend/internal/connlimit"
 	"github.com/azptend/azptend/internal/identity"
 	"github.com/azptend/azptend/internal/install"
 	"github.com/azptend/azptend/internal/mslistener"
 	"github.com/azptend/azptend/internal/proc"
-	"github.com/azptend/azptend/internal/supervisor"
+	"github.com/azptend/azptend/internal/safefile"
 )
 
-// newEnvironment makes the doctor's environment from the settings, also if some are wrong. It
-// has the same parts that run would use. It is here because package doctor imports no package
-// that runs an agent.
-func newEnvironment(p Process, s config.Settings, problems []config.Problem, init *proc.Init) doctor.Environment {
-	log := slog.New(slog.DiscardHandler)
-	if s.LogLevel == slog.LevelDebug {
-		log = newLog(p.redactor.Writer(p.Stderr), s)
-	}
-	as, err := runAs(s.RunAs)
+// Process is the process that runs the checks.
+type Process struct {
+	Init       *proc.Init         // starts the listener, to ask for its version
+	Undumpable error              // why this process could not be made undumpable; nil: it is
+	Hint       func(error) string // what to do about a problem with a setting
+}
+
+// NewEnvironment adds what is on this machine to a remote environment, with the same parts
+// that run would use. problems are those of the settings, and may be many.
+func NewEnvironment(remote Environment, problems []config.Problem, p Process) Environment {
+	e, s := remote, remote.Settings
+	as, err := proc.RunAs(s.RunAs)
 	if err != nil {
-		problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
+		problems = append(problems, config.Problem{What: err.Error(), Hint: p.Hint(err)})
 	}
 	if s.HealthAddr != "" {
-		switch l, err := Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)"); {
+		switch l, err := connlimit.Listen(s.HealthAddr, "AZP_HEALTH_ADDR (--health-addr)"); {
 		case err == nil:
 			l.Close()
 		case errors.Is(err, syscall.EADDRINUSE): // perhaps the azptend that runs here uses it
 			s.Warnings = append(s.Warnings, err.Error()+"; that is right only if it is the azptend that runs here")
 		default:
-			problems = append(problems, config.Problem{What: err.Error(), Hint: p.hintFor(err)})
+			problems = append(problems, config.Problem{What: err.Error(), Hint: p.Hint(err)})
 		}
 	}
-	e := remoteEnvironment(s, log, p.redactor)
-	e.Endpoints, e.Folder, e.Jobs = requiredEndpoints(s), agentFolder(s, as, init), jobAccess(s, as, p.undumpable)
+	e.Folder, e.Jobs = agentFolder(s, as, p.Init), jobAccess(s, as, p.Undumpable)
 	e.Host, e.GraceSet = s.DetectPlatform(), s.Grace != 0
 	e.Settings, err = s.OnPlatform(e.Host)
 	var limits *config.InvalidError
@@ -59,27 +57,8 @@ func newEnvironment(p Process, s config.Settings, problems []config.Problem, ini
 	return e
 }
 
-// requiredEndpoints are the hosts that are needed in addition to the organisation's: those
-// from which agents of Azure DevOps Services get tokens and packages (agent-protocol.md 3.2,
-// 8), and Entra ID's if it issues the token.
-func requiredEndpoints(s config.Settings) []doctor.Endpoint {
-	var hosts []doctor.Endpoint
-	if at, err := url.Parse(s.URL); err == nil {
-		host := strings.ToLower(at.Hostname())
-		if host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com") {
-			hosts = append(hosts, doctor.Endpoint{URL: "https://vssps.dev.azure.com", For: "the agent's log-on"},
-				doctor.Endpoint{URL: "https://download.agent.dev.azure.com", For: "the agent's package and its updates"})
-		}
-	}
-	switch s.Identity.Source {
-	case identity.ServicePrincipal, identity.WorkloadIdentity:
-		authority := cmp.Or(s.Getenv("AZURE_AUTHORITY_HOST"), "https://login.microsoftonline.com")
-		hosts = append(hosts, doctor.Endpoint{URL: authority, For: "the identity's tokens"})
-	}
-	return hosts
-}
-
-func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.AgentFolder {
+// agentFolder looks at the directory of the first agent, with the rights of its user.
+func agentFolder(s config.Settings, as *proc.User, init *proc.Init) AgentFolder {
 	root := agentdir.Dir{Root: s.ForAgent(1).Root(), User: as}
 	made := !s.HasSeparateRoot() || install.HasAgent(root.Root)
 	if made {
@@ -109,9 +88,9 @@ func agentFolder(s config.Settings, as *proc.User, init *proc.Init) doctor.Agent
 	case !made: // the installation may be read-only
 		check = func() error { return checkRootCanBeMade(folder, root) }
 	}
-	environ, _ := envFilter(s).Apply(s.Environ)
-	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: supervisor.InitProcesses{Init: init}}
-	return doctor.AgentFolder{
+	environ, _ := mslistener.EnvFilter{Secrets: s.Secrets(), Names: s.UnknownNames, Pass: s.PassEnv}.Apply(s.Environ)
+	listener := mslistener.Options{Dir: folder, Environ: append(environ, s.AgentEnviron()...), Processes: mslistener.InitProcesses{Init: init}}
+	return AgentFolder{
 		Dir: s.AgentDir, User: userName(as), InstallPending: pending,
 		Check:   check,
 		Needs:   folder.Loader,
@@ -144,12 +123,12 @@ func userName(as *proc.User) string {
 }
 
 // jobAccess finds out which secrets a job could read.
-func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAccess {
-	jobs := doctor.JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), DeafShell: proc.DeafShell(), Metadata: metadataAnswers}
+func jobAccess(s config.Settings, as *proc.User, undumpable error) JobAccess {
+	jobs := JobAccess{Undumpable: undumpable, Capabilities: proc.CapabilitiesToInspect(), DeafShell: proc.DeafShell(), Metadata: identity.MetadataAnswers}
 	if as != nil {
 		jobs.User = as.String()
 	}
-	for _, a := range mslistener.ExposingParents(as, reveal(s.Secrets())) {
+	for _, a := range mslistener.ExposingParents(as, s.Secrets()) {
 		jobs.Parents = append(jobs.Parents, fmt.Sprintf("%s (pid %d) shows %s", a.Program, a.PID, a.Variables))
 	}
 	for _, file := range []string{s.TokenFile, s.Identity.Application.CertificateFile, s.Identity.Application.FederatedTokenFile} {
@@ -157,6 +136,6 @@ func jobAccess(s config.Settings, as *proc.User, undumpable error) doctor.JobAcc
 			jobs.TokenFiles = append(jobs.TokenFiles, file)
 		}
 	}
-	jobs.CanRead = func(file string) bool { return as.Do(func() error { return readable(file) }) == nil }
+	jobs.CanRead = func(file string) bool { return as.Do(func() error { return safefile.CheckReadable(file) }) == nil }
 	return jobs
 }
