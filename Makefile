@@ -1,5 +1,5 @@
 # The README's commands do not need make.
-.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes build build-all lint lint-docs test-engine test-vm lint-images release-check promtool
+.PHONY: demo test test-browser bench bench-hundred bench-pool bench-agents bench-keep bench-install matrix vandal vandal-faults soak scale fuzz conformance conformance-keda test-containerapps test-helm test-kubernetes test-node build build-all lint lint-docs test-engine test-vm lint-images lint-workflows vulnerabilities release-check release release-notes chart notices promtool
 
 GOFLAGS_RELEASE := -trimpath -ldflags=-s\ -w
 # The maximum size of a stripped binary: azptend must add little to an image.
@@ -83,16 +83,31 @@ conformance-keda: ## KEDA's own azure-pipelines scaler against the emulator
 test-helm: ## the chart: golden files, refused values, Helm's linter, schemas of Kubernetes and of each KEDA version
 	cd test/external/helm && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 ./...
 
-# The programs stay in bin/kubernetes, and the logs in bin/kubernetes/logs.
+# What the suites build stays outside of the tree, so that a second run starts at once.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azptend
+
+# The programs of Kubernetes and KEDA stay in KUBERNETES_CACHE. The logs are in bin/kubernetes.
+KUBERNETES_CACHE := $(CACHE)/kubernetes
+
 test-kubernetes: ## the chart on a real control plane with KEDA's operator, measured into docs/kubernetes.md; needs root and Debian's packages
-	test/external/kubernetes/build bin/kubernetes
-	rm -rf bin/kubernetes/logs && mkdir bin/kubernetes/logs
-	cd test/external/kubernetes && go mod tidy -diff && go vet ./... && CGO_ENABLED=0 go test -count=1 -timeout 40m -v . \
-		-bin $(abspath bin/kubernetes) -logs $(abspath bin/kubernetes/logs) -page $(abspath docs/kubernetes.md)
+	test/external/kubernetes/build $(KUBERNETES_CACHE)
+	rm -rf bin/kubernetes && mkdir -p bin/kubernetes
+	cd test/external/kubernetes && export CGO_ENABLED=0 && go mod tidy -diff && go vet ./... && go test -count=1 -timeout 40m -v . \
+		-bin $(abspath $(KUBERNETES_CACHE)) -logs $(abspath bin/kubernetes) -page $(abspath docs/kubernetes.md)
+
+# The images are those of test-engine. The logs are in bin/node.
+test-node: build ## the chart on a real node with kubelet, containerd, runc and CNI, into docs/kubernetes.md; needs root, installs Debian's packages
+	go build -o bin/test-engine ./test/external/engine
+	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/node-images -scenes '^$$' -engines podman
+	test/external/kubernetes/build $(KUBERNETES_CACHE)
+	test/external/kubernetes/images/save $(ENGINE_CACHE) $(KUBERNETES_CACHE)/images
+	rm -rf bin/node && mkdir -p bin/node
+	cd test/external/kubernetes && export CGO_ENABLED=0 && go mod tidy -diff && go vet ./... && go test -count=1 -timeout 40m -v . \
+		-bin $(abspath $(KUBERNETES_CACHE)) -images $(abspath $(KUBERNETES_CACHE)/images/images.tar) -logs $(abspath bin/node) -page $(abspath docs/kubernetes.md)
 
 # Images, layers and downloads stay in ENGINE_CACHE. SCENES='stop|kill' plays some of the scenes, ENGINES=podman
 # uses one engine, FRESH=1 builds without cached layers. Logs of builds and scenes are in bin/engine.
-ENGINE_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/azptend/engine
+ENGINE_CACHE := $(CACHE)/engine
 SCENES :=
 ENGINES := podman,docker
 
@@ -101,7 +116,9 @@ test-engine: build ## the images by Podman and Docker, and scenes of a container
 	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/engine -scenes '$(SCENES)' -engines $(ENGINES) $(if $(FRESH),-fresh)
 
 # BASE=DIR keeps the result of debootstrap, and uses it the next time.
-test-vm: build ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
+test-vm: ## docs/vm.md's cloud-config and unit under a real systemd, in a machine of systemd-nspawn; needs root, debootstrap and systemd-container
+	test/external/vm/needs
+	$(MAKE) build
 	go run ./test/external/vm -binary bin/azptend $(if $(BASE),-base $(BASE))
 
 # vale needs a C compiler. It is built once, into bin/, with its own modules.
@@ -114,17 +131,46 @@ bin/vale: tools/vale/go.mod
 lint-images: ## a public linter for Dockerfiles; needs npm
 	for f in deploy/images/*.Dockerfile; do npx --yes dockerfilelint@1.8.0 $$f || exit 1; done
 
-# goreleaser is not in go.mod: it is downloaded and built once, into bin/, with its own modules. That takes three minutes on
-# two cores, and then the snapshot one minute. It needs a clean work tree.
-GORELEASER := v2.15.1
+# The tools of a release are built once, into bin/, with their own modules. They may need a newer Go than azptend.
+RELEASE_TOOLS := bin/goreleaser bin/syft bin/go-licenses bin/helm
 
-release-check: bin/goreleaser-$(GORELEASER) ## the release's configuration, and a snapshot of it
-	$< check
-	$< release --snapshot --clean
+bin/goreleaser: tools/release/go.mod
+	cd tools/release && GOTOOLCHAIN=auto CGO_ENABLED=0 go build -o $(abspath $@) github.com/goreleaser/goreleaser/v2
+bin/syft: tools/release/go.mod
+	cd tools/release && GOTOOLCHAIN=auto CGO_ENABLED=0 go build -o $(abspath $@) github.com/anchore/syft/cmd/syft
+bin/go-licenses: tools/release/go.mod
+	cd tools/release && GOTOOLCHAIN=auto CGO_ENABLED=0 go build -o $(abspath $@) github.com/google/go-licenses/v2
+bin/helm: tools/helm/go.mod
+	cd tools/helm && GOTOOLCHAIN=auto CGO_ENABLED=0 go build -o $(abspath $@) helm.sh/helm/v4/cmd/helm
 
-bin/goreleaser-$(GORELEASER):
-	GOBIN=$(abspath bin) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER)
-	mv bin/goreleaser $@
+# azptend is built with the Go that go.mod's toolchain names, and with its commit.
+RELEASE_ENV := GOTOOLCHAIN=auto GOFLAGS= PATH=$(abspath bin):$$PATH
+
+# It needs a clean work tree. VERSION is the chart's here; what goreleaser makes has the commit for a version.
+release-check: build $(RELEASE_TOOLS) ## all of a release that needs no registry, and its packages installed in containers; needs root
+	go test -count=1 ./test/repository -run 'TestSupport|TestRelease|TestWorkflow|TestNotices' -today $$(date --utc +%F)
+	tools/release/notices | diff THIRD_PARTY_NOTICES -
+	$(RELEASE_ENV) goreleaser check
+	$(RELEASE_ENV) goreleaser release --snapshot --clean --skip=sign
+	$(MAKE) chart VERSION=0.0.0-check
+	go build -o bin/test-engine ./test/external/engine
+	bin/test-engine -cache $(ENGINE_CACHE) -logs bin/engine-release -engines podman -release dist
+
+# .github/workflows/release.yml calls these, with a tag checked out.
+release: $(RELEASE_TOOLS) ## archives, packages, sums, bills of materials and signatures, uploaded to a draft; needs GITHUB_TOKEN and cosign
+	$(RELEASE_ENV) goreleaser release --clean --release-notes bin/release-notes.md
+
+release-notes: ## the section of VERSION in CHANGELOG.md, into bin/release-notes.md
+	@mkdir -p bin
+	@awk -v version='$(VERSION)' '/^## / { on = ($$2 == version) } on && !/^## /' CHANGELOG.md >bin/release-notes.md
+	@[ -n "$(VERSION)" ] && grep -q . bin/release-notes.md || { echo "CHANGELOG.md has no section ## $(VERSION)"; exit 1; }
+
+chart: bin/helm ## the chart as a package of VERSION, in bin/chart
+	rm -rf bin/chart
+	bin/helm package deploy/helm/azptend --version $(VERSION) --app-version $(VERSION) --destination bin/chart
+
+notices: bin/go-licenses ## THIRD_PARTY_NOTICES
+	tools/release/notices >THIRD_PARTY_NOTICES
 
 # Prometheus' own parser, from Debian's package, which is not installed.
 promtool: bin/promtool ## the alert rules by Prometheus' own parser; needs Debian's packages
@@ -153,5 +199,11 @@ lint: ## gofmt, vet for Linux and macOS, a build for Windows, and the linters of
 	GOOS=darwin go vet ./internal/... ./cmd/...
 	GOOS=windows go build -o /dev/null ./cmd/azptend # without the commands that run an agent
 	go tool -modfile=tools/go.mod golangci-lint run ./...
+
+lint-workflows: ## .github/workflows with actionlint, and their scripts with shellcheck if it is installed
+	go tool -modfile=tools/actionlint/go.mod actionlint
+
+vulnerabilities: ## known vulnerabilities in what azptend calls; needs vuln.go.dev
+	go tool -modfile=tools/go.mod govulncheck ./...
 
 FORCE:

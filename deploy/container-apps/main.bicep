@@ -1,8 +1,8 @@
-// agents-job.yaml and keep-app.yaml of this directory, as Bicep.
+// agents-job.yaml and keep-app.yaml of this directory, as Bicep. main.bicepparam has its values; environment.bicep creates
+// the environment, and alerts.bicep alerts on the log.
 //
-// NOT COMPILED: no Bicep compiler was available. `make test-containerapps` checks that this file has the fields and the
-// containers' settings of the YAML files, and checks those against the types of Microsoft's SDK. It does not check where
-// in this file a field is. Run `az deployment group what-if` before you deploy.
+// NOT COMPILED: no Bicep compiler was available. `make test-containerapps` evaluates this file, compares the result with
+// the YAML files, and checks it against the types of Microsoft's SDK. Run `az deployment group what-if` before you deploy.
 
 param location string = resourceGroup().location
 param environmentId string
@@ -17,10 +17,13 @@ param replicaTimeout int = 7200
 param jobMax int = 3600
 param maxExecutions int = 10
 param pollingInterval int = 30
+// The token of the keeper's page: its value, for example by getSecret in main.bicepparam, ...
 @secure()
-param keepToken string
+param keepToken string = ''
+// ... or the address of a secret in Key Vault, which the app reads itself. The identity needs "Key Vault Secrets User".
+param keepTokenSecretUrl string = ''
 
-resource agents 'Microsoft.App/jobs@2026-07-01' = {
+resource agents 'Microsoft.App/jobs@2025-01-01' = {
   name: 'agents'
   location: location
   identity: {
@@ -44,7 +47,7 @@ resource agents 'Microsoft.App/jobs@2026-07-01' = {
             {
               name: 'queue'
               type: 'azure-pipelines'
-              metadata: { poolName: azpPool }
+              metadata: { poolName: azpPool, fetchUnfinishedJobsOnly: 'true' }
               auth: [
                 { triggerParameter: 'organizationURL', secretRef: 'organization-url' }
               ]
@@ -80,7 +83,7 @@ resource agents 'Microsoft.App/jobs@2026-07-01' = {
   }
 }
 
-resource keep 'Microsoft.App/containerApps@2026-07-01' = {
+resource keep 'Microsoft.App/containerApps@2025-01-01' = {
   name: 'azptend-keep'
   location: location
   identity: {
@@ -92,7 +95,7 @@ resource keep 'Microsoft.App/containerApps@2026-07-01' = {
     configuration: {
       activeRevisionsMode: 'Single'
       secrets: [
-        { name: 'keep-token', value: keepToken }
+        empty(keepTokenSecretUrl) ? { name: 'keep-token', value: keepToken } : { name: 'keep-token', keyVaultUrl: keepTokenSecretUrl, identity: identityId }
       ]
       registries: [
         { server: registry, identity: identityId }

@@ -25,6 +25,10 @@ func decodeEach[T any](each func(T)) func(*json.Decoder) error {
 	}
 }
 
+// unexpectedEnd is the text of the error that json.Decoder.Token returns from Go 1.27 on if the
+// input ends within a value. Before, it returned io.EOF.
+const unexpectedEnd = "unexpected end of JSON input"
+
 // readList reads a list, {"count":2,"value":[{},{}]}, and calls item to decode each item.
 // The value may be missing or null. If the body is not a list, the error is an
 // *invalidResponse. Other errors are those of the connection.
@@ -43,7 +47,7 @@ func readList(body io.Reader, item func(*json.Decoder) error) error {
 	switch {
 	case err == nil: // read the rest, so that the connection can be reused
 		_, err = io.Copy(io.Discard, buffered)
-	case errors.Is(err, io.EOF): // the answer is cut
+	case errors.Is(err, io.EOF), errors.As(err, &syntax) && syntax.Error() == unexpectedEnd: // the answer is cut
 		err = io.ErrUnexpectedEOF
 	case errors.As(err, &syntax), errors.As(err, &typed):
 		err = &invalidResponse{errors.New(oneLine(err.Error()))}

@@ -4,11 +4,8 @@
 package cli
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -101,35 +98,6 @@ func NewRoot(p Process, more ...func(Process) *cobra.Command) *cobra.Command {
 		} // run, register and selftest have an agent to remove: they handle signals themselves
 	}
 	return root
-}
-
-func newVersion(p Process) *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.Stdout, "azptend %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
-	}
-}
-
-// version is the module's version if the binary was built from a tagged module, otherwise the
-// commit.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := strings.TrimPrefix(info.Main.Version, "v"); v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "0.0.0-" + s.Value[:12]
-		}
-	}
-	return "0.0.0-dev"
 }
 
 // Self is the path of this program's own file.

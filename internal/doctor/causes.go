@@ -168,8 +168,8 @@ var (
 // The agent's directory, and what jobs can reach.
 var (
 	FolderUnusable = failure("folder-unfit", Folder, exitcode.DirUnusable, "the agent cannot run in the directory: no listener, another architecture, or not writable", "")
-	LittleSpace    = warning("little-space", Folder, "the disk is more than 95 % full, and the agent warns of it in every job",
-		"free some space, or set AZP_WORK (--work) to a directory on another disk")
+	LittleSpace    = warning("little-space", Folder, "the disk of the work directory has less than 5 % or less than 2 GiB free",
+		"free some space, or set AZP_WORK (--work) to a directory on another disk; on Container Apps more vCPU bring more space")
 	NoLoader = failure("wrong-libc", Runtime, exitcode.DirUnusable, "the listener needs another C library than this system has",
 		"install the agent package for this system (`azptend install` finds out which): linux-x64 and linux-arm64 are for glibc, linux-musl-x64 and linux-musl-arm64 for musl (Alpine)")
 	NoVersion = failure("does-not-start", Runtime, exitcode.DirUnusable, "the listener does not start", "run bin/installdependencies.sh in the agent's directory: a library may be missing (libicu, libssl, libstdc++)")

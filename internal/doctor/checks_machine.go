@@ -10,9 +10,14 @@ import (
 	"github.com/azptend/azptend/internal/lifecycle"
 )
 
-// lowSpacePercent is the percentage of free space below which the agent warns in each job
-// (its ResourceMetricsManager).
-const lowSpacePercent = 5
+const (
+	// lowSpacePercent is the percentage of free space below which the agent warns in each job
+	// (its ResourceMetricsManager).
+	lowSpacePercent = 5
+	// lowSpace is too little for most jobs, also on a small disk: a checkout and its tools. A
+	// container of Container Apps has 8 GiB at most.
+	lowSpace = 2 << 30
+)
 
 func checkFolder(_ context.Context, v *run) Finding {
 	dir := v.Folder
@@ -34,7 +39,7 @@ func checkFolder(_ context.Context, v *run) Finding {
 	const gigabyte = 1e9
 	amounts := fmt.Sprintf("%.1f GB of %.1f GB", float64(free)/gigabyte, float64(total)/gigabyte)
 	f.Found += "; " + amounts + " free"
-	if free*100 <= total*lowSpacePercent {
+	if free*100 <= total*lowSpacePercent || free < lowSpace {
 		f.add(LittleSpace, amounts+" are free on the disk of the work directory")
 	}
 	return f

@@ -45,6 +45,12 @@ func aboutTheFolder() []onTheMachine {
 		{"more than little", func(s *doctor.Environment) {
 			s.Folder.Space = func() (uint64, uint64, error) { return 5e9 + 1, 100e9, nil }
 		}, doctor.Folder, nil, 0, ""},
+		{"less than 2 GiB of a small disk", func(s *doctor.Environment) {
+			s.Folder.Space = func() (uint64, uint64, error) { return 2<<30 - 1, 4 << 30, nil }
+		}, doctor.Folder, []*doctor.Cause{doctor.LittleSpace}, 0, "2.1 GB of 4.3 GB"},
+		{"2 GiB of a small disk", func(s *doctor.Environment) {
+			s.Folder.Space = func() (uint64, uint64, error) { return 2 << 30, 4 << 30, nil }
+		}, doctor.Folder, nil, 0, ""},
 		{"nobody knows the space", func(s *doctor.Environment) {
 			s.Folder.Space = func() (uint64, uint64, error) { return 0, 0, errors.New("?") }
 		}, doctor.Folder, nil, 0, ""},

@@ -32,6 +32,19 @@ func TestProjectWithCapabilities(t *testing.T) {
 	}
 }
 
+func TestProcesses(t *testing.T) {
+	w := newWorld(t)
+	listed := w.want(200, w.call("GET", "_apis/process/processes?api-version=7.1", w.admin(), nil))
+	if listed.num("count") != 3 || listed.text("value", 2, "name") != "Scrum" || listed.at("value", 2, "isDefault") != false {
+		t.Errorf("the list is %s", listed.raw)
+	}
+	one := w.want(200, w.call("GET", "_apis/process/processes/"+agileProcess+"?api-version=7.1", w.admin(), nil))
+	if one.text("name") != "Agile" || one.text("type") != "system" || one.at("isDefault") != true || one.text("url") != w.url+"/emulated/_apis/process/processes/"+agileProcess {
+		t.Errorf("the process is %s", one.raw)
+	}
+	w.want(404, w.call("GET", "_apis/process/processes/00000000-0000-0000-0000-000000000001?api-version=7.1", w.admin(), nil))
+}
+
 func TestJobsComeFromAProject(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Projects = []string{"Empty", "Shop"} })
 	list := w.want(200, w.call("GET", "_apis/projects?api-version=7.1", w.admin(), nil))

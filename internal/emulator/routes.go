@@ -146,6 +146,8 @@ func (e *Emulator) accountRoutes() []route {
 			template: "_apis/{area}/scopes/{scopeId}/{resource}", methods: methods{get: on(mayReadUsers, e.getRoleDefinitions)}},
 		{id: "603fe2ac-9723-48b9-88ad-09305aa6c6e1", area: "core", resource: "projects", scope: "vso.project",
 			template: "_apis/{resource}/{projectId}", methods: methods{get: on(mayReadUsers, e.getProjects)}},
+		{id: "93878975-88c5-4e6a-8abb-7ddd77a8a7d8", area: "core", resource: "processes", scope: "vso.work",
+			template: "_apis/process/{resource}/{processId}", methods: methods{get: on(mayReadUsers, e.getProcesses)}},
 		{id: "900fa995-c559-4923-aae7-f8424fe4fbea", resource: "queues", template: "{project}/_apis/{area}/{resource}/{queueId}",
 			methods: methods{get: on(e.pathProject, e.getQueues), post: onBody(e.pathProject, e.createQueue), del: on(e.pathQueue, e.deleteQueue)}},
 		{id: "b5b9a4a4-e6cd-4096-853c-ab7d8b0c4eb2", area: "PipelinePermissions", resource: "pipelinePermissions", preview: true, scope: "vso.pipelineresources",

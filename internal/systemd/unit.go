@@ -53,10 +53,6 @@ func (o UnitOptions) Validate() error {
 
 // Unit is the text of the unit. It contains no secrets.
 func Unit(o UnitOptions) string {
-	hardening := hardening
-	if o.AllowSudo {
-		hardening = noHardening
-	}
 	return fmt.Sprintf(`# Written by azptend service. azptend's docs/vm.md explains each choice.
 [Unit]
 Description=Azure Pipelines agent, tended by azptend
@@ -96,25 +92,43 @@ LimitNOFILE=1048576
 %s
 [Install]
 WantedBy=multi-user.target
-`, o.Executable, o.EnvFile, o.AgentDir, int(o.GracePeriod.Seconds()), o.User, o.AgentDir, int((o.GracePeriod + stopMargin).Seconds()), hardening)
+`, o.Executable, o.EnvFile, o.AgentDir, int(o.GracePeriod.Seconds()), o.User, o.AgentDir, int((o.GracePeriod + stopMargin).Seconds()), hardening(o))
 }
 
-// hardening has the options that do not disturb jobs: jobs build, test and use Docker, and need
-// not change the machine's clock, kernel or name.
-const hardening = `NoNewPrivileges=yes
+// hardening are the lines that protect the machine from jobs. Jobs compile, test, use Docker and
+// create user namespaces. They need not change the machine's clock, kernel or name.
+func hardening(o UnitOptions) string {
+	if o.AllowSudo {
+		return `# Jobs may use sudo (--sudo): most hardening of this unit would prevent that.
+NoNewPrivileges=no
+PrivateTmp=yes
+`
+	}
+	lines := `# Jobs keep what they need without privileges. docs/vm.md has a stricter drop-in.
+NoNewPrivileges=yes
+PrivateTmp=yes
 ProtectClock=yes
+ProtectControlGroups=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectSystem=full
 RestrictRealtime=yes
+SystemCallFilter=~@clock @module @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 `
+	if o.User != "root" { // root needs capabilities for AZP_RUN_AS
+		lines += "CapabilityBoundingSet=\n"
+	}
+	if readOnly.MatchString(o.AgentDir) {
+		lines += "ReadWritePaths=" + o.AgentDir + "\n"
+	}
+	return lines
+}
 
-// noHardening is used if jobs need sudo: each option of hardening implies NoNewPrivileges for a
-// unit that does not run as root (systemd.exec(5)).
-const noHardening = `# Jobs may use sudo (--sudo): any hardening of this unit would prevent that.
-NoNewPrivileges=no
-`
+// readOnly matches directories that ProtectSystem=full makes read-only.
+var readOnly = regexp.MustCompile(`^/(usr|boot|efi|etc)(/|$)`)
 
 // EnvFileTemplate is a file of settings to fill in.
 const EnvFileTemplate = `# Settings of azptend run, one on each line; docs/configuration.md in azptend's

@@ -1,7 +1,9 @@
 package systemd_test
 
 import (
+	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,19 +15,40 @@ func options() systemd.UnitOptions {
 	return systemd.UnitOptions{Name: "azptend", Executable: "/usr/local/bin/azptend", User: "agent", AgentDir: "/azp", EnvFile: "/etc/azptend/agent.env", GracePeriod: time.Hour}
 }
 
-// TestUnit compares the unit with a golden file.
+// packaged are the options of the unit in the deb and rpm, which is in deploy/package.
+func packaged() systemd.UnitOptions {
+	o := options()
+	o.Executable, o.EnvFile = "/usr/bin/azptend", "/etc/azptend/azptend.env"
+	return o
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestUnit compares units with golden files, and those of the packages with what azptend service writes.
 func TestUnit(t *testing.T) {
+	golden(t, "../../deploy/package/azptend.env", systemd.EnvFileTemplate)
 	for file, o := range map[string]systemd.UnitOptions{
-		"testdata/hardened.service": options(),
-		"testdata/sudo.service":     {Name: "a", Executable: "/opt/azptend", User: "builds", AgentDir: "/srv/agent", EnvFile: "/etc/agent.env", GracePeriod: 90 * time.Second, AllowSudo: true},
+		"../../deploy/package/azptend.service": packaged(),
+		"testdata/hardened.service":            options(),
+		"testdata/sudo.service":                {Name: "a", Executable: "/opt/azptend", User: "builds", AgentDir: "/srv/agent", EnvFile: "/etc/agent.env", GracePeriod: 90 * time.Second, AllowSudo: true},
 	} {
 		if err := o.Validate(); err != nil {
 			t.Error(err)
 		}
-		want, err := os.ReadFile(file)
-		if got := systemd.Unit(o); got != string(want) {
-			t.Errorf("%s: %v; the unit is\n%s", file, err, got)
+		golden(t, file, systemd.Unit(o))
+	}
+}
+
+// golden compares a text with a file. With -update it writes the file.
+func golden(t *testing.T, file, text string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != text {
+		t.Errorf("%s differs (%v); go test ./internal/systemd -update writes it. The text is\n%s", file, err, text)
 	}
 }
 
@@ -46,6 +69,27 @@ func TestNoStartLimit(t *testing.T) {
 	unit := systemd.Unit(options())
 	if !strings.Contains(unit, "\nStartLimitIntervalSec=0\n") || strings.Contains(unit, "StartLimitBurst") || !strings.Contains(unit, "\nRestart=always\n") {
 		t.Error("the unit has a start limit, or is not started again")
+	}
+}
+
+// TestHardeningFitsTheOptions: root keeps the capabilities for AZP_RUN_AS, an agent below /usr can
+// write to its directory, and sudo works with --sudo.
+func TestHardeningFitsTheOptions(t *testing.T) {
+	for what, tt := range map[string]struct {
+		change       func(*systemd.UnitOptions)
+		line, lacked string
+	}{
+		"a user without privileges": {func(*systemd.UnitOptions) {}, "CapabilityBoundingSet=", "ReadWritePaths=/azp"},
+		"root":                      {func(o *systemd.UnitOptions) { o.User = "root" }, "NoNewPrivileges=yes", "CapabilityBoundingSet="},
+		"an agent below /usr":       {func(o *systemd.UnitOptions) { o.AgentDir = "/usr/local/agent" }, "ReadWritePaths=/usr/local/agent", "NoNewPrivileges=no"},
+		"sudo":                      {func(o *systemd.UnitOptions) { o.AllowSudo = true }, "NoNewPrivileges=no", "ProtectSystem=full"},
+	} {
+		o := options()
+		tt.change(&o)
+		lines := strings.Split(systemd.Unit(o), "\n")
+		if !slices.Contains(lines, tt.line) || slices.Contains(lines, tt.lacked) {
+			t.Errorf("the unit of %s lacks %s, or has %s", what, tt.line, tt.lacked)
+		}
 	}
 }
 

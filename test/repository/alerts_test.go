@@ -258,6 +258,29 @@ func playedTests(t *testing.T) []played {
 	return file.Tests
 }
 
+// TestLogAlertsUseRealLines: each text that alerts.bicep searches for begins a line that azptend
+// logs.
+func TestLogAlertsUseRealLines(t *testing.T) {
+	b, err := os.ReadFile("../../deploy/container-apps/alerts.bicep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	searched := regexp.MustCompile(`contains "([^"]+)"`).FindAllStringSubmatch(string(b), -1)
+	if len(searched) < 3 {
+		t.Errorf("%q was seen: is this test blind?", searched)
+	}
+	lines := loggedLines(t)
+	for _, s := range searched {
+		found := false
+		for line := range lines {
+			found = found || strings.HasPrefix(line, s[1])
+		}
+		if !found {
+			t.Errorf("nothing logs %q", s[1])
+		}
+	}
+}
+
 // TestExpressionRules shows that each rule finds a fault.
 func TestExpressionRules(t *testing.T) {
 	begun := begunPage()

@@ -28,6 +28,7 @@ var jsonOutputs = []struct{ command, pkg, name, about string }{
 	{"azptend selftest --json", "internal/cli", "selftestDocument", ""},
 	{"azptend setup --json", "internal/cli", "setupDocument", ""},
 	{"azptend token --json", "internal/cli", "tokenInfo", ""},
+	{"azptend version --json", "internal/cli", "buildInfo", ""},
 }
 
 const jsonPage = "../../docs/json.md"

@@ -23,19 +23,27 @@ import (
 type containerAppsBody struct {
 	Properties struct {
 		Template struct {
-			Containers []struct {
-				Env []struct{ Name, Value string }
-			}
+			InitContainers []containerAppsContainer `yaml:"initContainers"`
+			Containers     []containerAppsContainer
 		}
 	}
 }
 
-// cmdContainerApps sets the environment to that of a file in deploy/container-apps. It unsets all
-// other settings except the agent's directory, which an image sets: containerapps FILE
-// [PARAMETER=VALUE...]. Other parameters are those of parameters.env.
+type containerAppsContainer struct {
+	Env []struct{ Name, Value string }
+}
+
+// cmdContainerApps sets the environment to that of the container, or of the init container, of a
+// file in deploy/container-apps. It unsets all other settings except the agent's directory, which an
+// image sets: containerapps [init] FILE [PARAMETER=VALUE...]. Other parameters are those of
+// parameters.env.
 func cmdContainerApps(ts *testscript.TestScript, neg bool, args []string) {
+	init := len(args) > 0 && args[0] == "init"
+	if init {
+		args = args[1:]
+	}
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: containerapps FILE [PARAMETER=VALUE...]")
+		ts.Fatalf("usage: containerapps [init] FILE [PARAMETER=VALUE...]")
 	}
 	text, err := os.ReadFile("../../deploy/container-apps/" + args[0])
 	ts.Check(err)
@@ -45,7 +53,11 @@ func cmdContainerApps(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	var body containerAppsBody
 	ts.Check(yaml.Unmarshal([]byte(filled), &body))
-	if len(body.Properties.Template.Containers) != 1 {
+	containers := body.Properties.Template.Containers
+	if init {
+		containers = body.Properties.Template.InitContainers
+	}
+	if len(containers) != 1 {
 		ts.Fatalf("%s has not one container", args[0])
 	}
 	for _, row := range config.Table {
@@ -53,7 +65,7 @@ func cmdContainerApps(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Setenv(row.Env, "")
 		}
 	}
-	for _, v := range body.Properties.Template.Containers[0].Env {
+	for _, v := range containers[0].Env {
 		ts.Setenv(v.Name, v.Value)
 	}
 }
@@ -68,7 +80,7 @@ func containerAppsParameters(given []string) (map[string]string, error) {
 	values := map[string]string{}
 	for _, line := range append(strings.Split(string(b), "\n"), given...) {
 		if name, value, found := strings.Cut(line, "="); found && !strings.HasPrefix(line, "#") {
-			values[name] = value
+			values[name] = strings.Trim(value, "'")
 		}
 	}
 	return values, nil

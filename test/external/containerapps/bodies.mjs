@@ -8,10 +8,11 @@ export const read = (name) => readFileSync(new URL(name, folder), "utf8");
 
 export const names = () => readdirSync(folder).filter((name) => name.endsWith(".yaml"));
 
-// parameters.env only has NAME=value lines. It does not have the keeper's token, which is a secret.
+// parameters.env only has NAME=value lines, some of them in single quotes. It does not have the keeper's token, which is
+// a secret.
 export function parameters() {
   const lines = read("parameters.env").split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map([...lines.map((line) => line.split(/=(.*)/s).slice(0, 2)), ["KEEP_TOKEN", "0123456789abcdef"]]);
+  return new Map([...lines.map((line) => line.match(/^(\w+)='?(.*?)'?$/).slice(1)), ["KEEP_TOKEN", "0123456789abcdef"]]);
 }
 
 export function body(name, values = parameters()) {
@@ -22,4 +23,6 @@ export function body(name, values = parameters()) {
   }));
 }
 
-export const isJob = (arm) => "triggerType" in arm.properties.configuration;
+export const isJob = (arm) => "triggerType" in (arm.properties.configuration ?? {});
+
+export const isApp = (arm) => "activeRevisionsMode" in (arm.properties.configuration ?? {});

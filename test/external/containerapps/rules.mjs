@@ -18,7 +18,7 @@ export function faults(arm) {
   const secrets = (configuration.secrets ?? []).map((s) => s.name);
   want(arm.identity?.type === "UserAssigned", "it has no user-assigned identity");
   for (const registry of configuration.registries ?? []) want(has(registry.identity), "a registry's identity is not the body's");
-  for (const container of template.containers) {
+  for (const container of [...(template.initContainers ?? []), ...template.containers]) {
     for (const v of container.env) {
       want((typeof v.value === "string") !== secrets.includes(v.secretRef), `${v.name} has neither a value nor a secret that is there`);
     }
@@ -39,7 +39,8 @@ function jobFaults(configuration, template, has, secrets) {
   want(configuration.replicaRetryLimit === 0, "it is retried");
   want(config?.parallelism === 1 && config.replicaCompletionCount === 1, "an execution is more than one replica");
   if (configuration.triggerType !== "Event") return found;
-  const env = Object.fromEntries(template.containers[0].env.map((v) => [v.name, v.value]));
+  const env = Object.fromEntries([...(template.initContainers ?? []), ...template.containers].flatMap((c) => c.env).map((v) => [v.name, v.value]));
+  if (env.AZP_REGISTERED) found.push(...registeredFaults(configuration, template));
   want(env.AZP_ONCE === "true", "its agent stays after its job");
   want(Number(env.AZP_REPLICA_TIMEOUT) === configuration.replicaTimeout, "azptend is told another replica timeout");
   want(Number(env.AZP_JOB_MAX) + 30 < configuration.replicaTimeout, "no time is left to accept a job in");
@@ -56,7 +57,21 @@ function jobFaults(configuration, template, has, secrets) {
       want(metadata.includes(key), `the rule's metadata has ${key}`);
       want(typeof value === "string", `the rule's ${key} is not a text, and KEDA takes nothing else`);
     }
+    want(rule.metadata.fetchUnfinishedJobsOnly === "true", "the rule asks for finished jobs too");
     want(rule.metadata.poolName === env.AZP_POOL, "the rule looks at another pool");
   }
+  return found;
+}
+
+// registeredFaults are those of a job whose init container alone has the identity.
+function registeredFaults(configuration, template) {
+  const found = [];
+  const [register] = template.initContainers ?? [];
+  const [agent] = template.containers;
+  const out = agent.env.find((v) => v.name === "AZP_REGISTERED").value;
+  const init = (configuration.identitySettings ?? []).every((s) => s.lifecycle === "Init") && configuration.identitySettings?.length === 1;
+  if (!init || agent.env.some((v) => ["AZP_URL", "MANAGED_IDENTITY_OBJECT_ID"].includes(v.name))) found.push("the container of jobs has the identity");
+  const mounts = (container) => (container?.volumeMounts ?? []).some((m) => m.mountPath === out && template.volumes.some((v) => v.name === m.volumeName));
+  if (!mounts(register) || !mounts(agent) || register.command.join(" ") !== `azptend register --out ${out}`) found.push("the files of the agent do not reach its container");
   return found;
 }

@@ -1,22 +1,26 @@
 // Checks bodies with the TypeScript compiler and the types of @azure/arm-appcontainers.
 //
-// The SDK's Job and ContainerApp have the fields of ARM's `properties` next to `location` and `identity`, and its
+// The SDK's types have the fields of ARM's `properties` next to `location` and `identity`, and its
 // serializer moves them below `properties`. So a body is split in the same way, and each part is a literal, in
 // which the compiler refuses unknown fields.
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
-import { isJob } from "./bodies.mjs";
+import { isApp, isJob } from "./bodies.mjs";
 
 const checked = fileURLToPath(new URL("node_modules/.azptend/", import.meta.url));
 
 function source(arm) {
   const { properties, ...envelope } = arm;
-  const type = isJob(arm) ? "Job" : "ContainerApp";
+  const type = isJob(arm) ? "Job" : isApp(arm) ? "ContainerApp" : "ManagedEnvironment";
   return `import type { ${type} } from "@azure/arm-appcontainers";\n`
     + `export default ${JSON.stringify({ ...envelope, ...properties }, null, 2)} satisfies ${type};\n`;
 }
+
+// apiVersion is the API that the types describe.
+export const apiVersion = () => readFileSync(new URL("node_modules/@azure/arm-appcontainers/dist/esm/containerAppsAPIClient.js", import.meta.url), "utf8")
+  .match(/apiVersion = options.apiVersion \|\| "([\d-]+)"/)[1];
 
 // complaints maps each body's key to the compiler's messages about it.
 export function complaints(bodies) {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { body, names } from "./bodies.mjs";
-import { complaints } from "./types.mjs";
+import { evaluate, bicepparam, versions } from "./bicep.mjs";
+import { apiVersion, complaints } from "./types.mjs";
 
 // Each body has one wrong field. The compiler must report it, otherwise the test of the valid bodies proves
 // nothing.
@@ -18,6 +19,8 @@ const wrong = {
   "a-number-in-env": ["agents-job.yaml", (b) => { b.properties.template.containers[0].env[0].value = 1; }],
   "a-misplaced-registry": ["placeholder-job.yaml", (b) => { b.properties.registries = []; }],
   "a-probe-without-port": ["keep-app.yaml", (b) => { delete b.properties.template.containers[0].probes[0].httpGet.port; }],
+  "a-misspelt-identity": ["agents-init-job.yaml", (b) => { b.properties.configuration.identitySettings[0].lifeCycle = "Init"; }],
+  "a-volume-without-path": ["agents-init-job.yaml", (b) => { b.properties.template.initContainers[0].volumeMounts[0].path = "/x"; }],
   "an-exec-probe": ["agents-app.yaml", (b) => { b.properties.template.containers[0].probes[0].exec = { command: ["azptend"] }; }],
 };
 
@@ -28,4 +31,27 @@ test("the compiler knows every field of every body, and refuses wrong ones", () 
   assert.ok(names().length >= 4);
   for (const name of names()) assert.deepEqual(found[name.replace(".yaml", "")], [], name);
   for (const key of Object.keys(wrong)) assert.notDeepEqual(found[key], [], `${key} passes`);
+});
+
+test("what the Bicep files make with each of their options has the right types", () => {
+  const { given } = bicepparam("main.bicepparam");
+  const { name, ...vault } = evaluate("main.bicep", { ...given, keepToken: "", keepTokenSecretUrl: "https://yourvault.vault.azure.net/secrets/keep-token" }).keep;
+  const environment = (options) => { const { name, ...arm } = evaluate("environment.bicep", options).environment; return arm; };
+  const found = complaints({
+    "keep-with-key-vault": vault,
+    "environment": environment({}),
+    "environment-with-all": environment({ subnetId: "/subscriptions/s", workspaceName: "logs" }),
+    "wrong-environment": { ...environment({}), properties: { vnetConfiguration: { subnetId: "/subscriptions/s" } } },
+  });
+  assert.deepEqual(vault.properties.configuration.secrets, [{ name: "keep-token", identity: given.identityId, keyVaultUrl: "https://yourvault.vault.azure.net/secrets/keep-token" }]);
+  for (const key of ["keep-with-key-vault", "environment", "environment-with-all"]) assert.deepEqual(found[key], [], key);
+  assert.notDeepEqual(found["wrong-environment"], []);
+});
+
+test("the Bicep files use the API version of the types", () => {
+  for (const name of ["main.bicep", "environment.bicep"]) {
+    const own = Object.entries(versions(name)).filter(([type]) => type.startsWith("Microsoft.App/"));
+    assert.ok(own.length > 0);
+    for (const [type, version] of own) assert.equal(version, apiVersion(), type);
+  }
 });

@@ -38,6 +38,9 @@ func makeBases(ctx context.Context, o options, s *server) ([]base, error) {
 			"ENV GOPATH=/go", "ENV GOTOOLCHAIN=local", "WORKDIR /go",
 			"ENV PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}},
 	}
+	if o.release != "" {
+		bases = bases[:2] // nothing is compiled
+	}
 	authority, err := os.ReadFile(s.authority.file)
 	if err != nil {
 		return nil, err

@@ -47,9 +47,10 @@ func startDocker(ctx context.Context, o options) (*engine, error) {
 	return e, e.awaitDaemon(ctx, ended)
 }
 
-// awaitDaemon returns when the daemon answers.
+// awaitDaemon returns when the daemon answers. On a machine with a load of 60 that took
+// over a minute.
 func (e *engine) awaitDaemon(ctx context.Context, ended chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for {
 		if _, err := e.do(ctx, "version"); err == nil {

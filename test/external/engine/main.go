@@ -33,7 +33,8 @@ type options struct {
 	logs     string         // a directory for each build and scene
 	scenes   *regexp.Regexp // names of the scenes to play
 	engines  []string
-	fresh    bool // build without the cache of layers
+	fresh    bool   // build without the cache of layers
+	release  string // directory of what goreleaser made, to install instead
 }
 
 func main() {
@@ -57,18 +58,22 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.logs, "logs", "bin/engine", "directory for the logs of builds and scenes; it is emptied first")
 	scenes := flag.String("scenes", "", "play only the scenes whose name matches this regular expression")
 	engines := flag.String("engines", "podman,docker", "engines to use")
+	flag.StringVar(&o.release, "release", "", "install the archives and packages in this directory, instead of building images and playing scenes")
 	flag.BoolVar(&o.fresh, "fresh", false, "build the images without cached layers")
 	flag.Parse()
 	if o.cache == "" {
 		return o, errors.New("cannot start: -cache is not set")
 	}
 	o.engines = strings.Split(*engines, ",")
-	var errs [5]error
+	var errs [6]error
 	o.programs, errs[0] = programs.Absolute()
 	o.images, errs[4] = filepath.Abs(o.images)
 	o.cache, errs[1] = filepath.Abs(o.cache)
 	o.logs, errs[2] = filepath.Abs(o.logs)
 	o.scenes, errs[3] = regexp.Compile(*scenes)
+	if o.release != "" {
+		o.release, errs[5] = filepath.Abs(o.release)
+	}
 	return o, errors.Join(errs[:]...)
 }
 
@@ -99,6 +104,9 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	if err != nil {
 		return err
+	}
+	if o.release != "" {
+		return installRelease(ctx, o, engines, bases)
 	}
 	for _, e := range engines {
 		if err := buildImages(ctx, o, s, e, bases); err != nil {

@@ -11,12 +11,14 @@ import (
 	"time"
 )
 
-// packages are Debian's packages that this program uses. runc and not crun, because
+// packages are Debian's packages that this program uses, and the node of
+// test/external/kubernetes (the last two). runc and not crun, because
 // crun refuses a machine with both versions of cgroups.
 var packages = []string{
 	"podman", "buildah", "runc", "conmon", "catatonit", "golang-github-containers-common",
 	"docker.io", "containerd", "docker-compose", "iptables",
 	"debootstrap", "git", "ca-certificates",
+	"containernetworking-plugins", "iproute2",
 }
 
 // debianPath finds Debian's programs, and nothing in /usr/local: another docker there

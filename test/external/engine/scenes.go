@@ -24,9 +24,11 @@ var scenes = []scene{
 	{name: "stop-during-job", play: stopDuringJob},
 	{name: "kill-and-restart", play: killAndRestart},
 	{name: "kill-during-job", play: killDuringJob, scaling: 20},
+	{name: "stop-before-lock-expires", play: stopBeforeLockExpires, scaling: 20},
 	{name: "restart-always-once", play: restartAlways},
 	{name: "restart-on-failure", play: restartOnFailure},
 	{name: "healthcheck", play: healthcheck},
+	{name: "oci-healthcheck", play: ociHealthcheck, engine: "podman"},
 	{name: "read-only", play: readOnly},
 	{name: "init", play: underInit},
 	{name: "memory-limit", play: memoryLimit},
@@ -176,6 +178,28 @@ func killDuringJob(ctx context.Context, s *stage) error {
 	}
 	_, err = s.ends(ctx, job, "abandoned")
 	return errors.Join(err, s.works(ctx), s.agents(1), s.stopped(ctx, "killed"))
+}
+
+// stopBeforeLockExpires stops a restarted container whose dead agent still has a job. The
+// server refuses to remove that agent until the job's lock expires, so azptend uses the
+// grace period to wait for that.
+func stopBeforeLockExpires(ctx context.Context, s *stage) error {
+	if err := s.start(ctx, "killed", long); err != nil {
+		return err
+	}
+	job, err := s.begin(ctx, "sleep 1000")
+	if err != nil {
+		return err
+	}
+	if err := s.killContainer(ctx, "killed"); err != nil {
+		return err
+	}
+	if _, err := s.do(ctx, "start", "killed"); err != nil {
+		return err
+	}
+	err = s.stopped(ctx, "killed")
+	_, ended := s.ends(ctx, job, "abandoned")
+	return errors.Join(err, ended)
 }
 
 // tenSeconds stops a container in Docker's default time, which cannot finish a job.

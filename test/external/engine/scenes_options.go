@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,14 +65,44 @@ func restartOnFailure(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// healthcheck stops azptend by SIGSTOP: the container becomes unhealthy, and healthy
-// again when it continues.
+// healthcheck checks the image's HEALTHCHECK.
 func healthcheck(ctx context.Context, s *stage) error {
 	options := []string{"--health-interval", "1s", "--health-timeout", "5s", "--health-retries", "1"}
 	if s.name == "podman" {
-		options = []string{"--health-interval", "disable"} // its timers are systemd's; the scene asks itself
+		options = withoutTimers
 	}
-	if err := s.start(ctx, "healthy", append(options, long...)); err != nil {
+	return s.detectsStop(ctx, "agent:13", options)
+}
+
+// withoutTimers are Podman's options for a check that the scene itself starts: Podman's
+// timers are systemd's.
+var withoutTimers = []string{"--health-interval", "disable"}
+
+// ociHealthcheck builds an image in Podman's default format, which has no HEALTHCHECK.
+// The options of docs/images.md replace it.
+func ociHealthcheck(ctx context.Context, s *stage) error {
+	file := "FROM agent:13\nHEALTHCHECK --interval=30s --timeout=10s CMD [\"azptend\", \"healthcheck\"]\n"
+	if err := os.WriteFile(filepath.Join(s.dir, "Dockerfile"), []byte(file), 0o644); err != nil {
+		return err
+	}
+	if _, err := s.do(ctx, "build", "-t", "agent:oci", "--pull=never", "--cgroup-parent", "/"+parent, s.dir); err != nil {
+		return err
+	}
+	config, err := s.do(ctx, "image", "inspect", "-f", "{{json .}}", "agent:oci")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(config, `"healthcheck"`) {
+		return errors.New("Podman keeps HEALTHCHECK in an OCI image: docs/images.md says that it does not")
+	}
+	return s.detectsStop(ctx, "agent:oci", append([]string{"--health-cmd", "azptend healthcheck"}, withoutTimers...))
+}
+
+// detectsStop stops azptend by SIGSTOP: the container becomes unhealthy, and healthy
+// again when it continues.
+func (s *stage) detectsStop(ctx context.Context, image string, options []string) error {
+	options = append(append([]string{"-e", "AZP_AGENT_NAME=healthy"}, options...), long...)
+	if err := errors.Join(s.run(ctx, "healthy", image, options), s.await(ctx, emulator.EventSessionCreated)); err != nil {
 		return err
 	}
 	if err := s.healthIs(ctx, "healthy", "healthy"); err != nil {
@@ -160,20 +193,64 @@ func memoryLimit(ctx context.Context, s *stage) error {
 	return errors.Join(err, s.agents(1), s.works(ctx), s.stopped(ctx, "small"))
 }
 
-// pidsLimit runs a job that starts more processes than the container may have.
-// azptend works on after it. The job ends its processes itself, which Microsoft's
-// agent would do: the fake one leaves them to the end of the container.
+// pidsLimit runs a job that uses up the processes that the container may have, and
+// keeps them. Until it ends no check that needs a process works, but azptend's HTTP
+// page does. azptend works on after it.
 func pidsLimit(ctx context.Context, s *stage) error {
-	if err := s.start(ctx, "few", append([]string{"--pids-limit", "100"}, long...)); err != nil {
+	const page = address + ":9444"
+	if err := s.start(ctx, "few", append([]string{"--pids-limit", "100", "-e", "AZP_HEALTH_ADDR=" + page}, long...)); err != nil {
 		return err
 	}
-	job, err := s.begin(ctx, "trap 'kill $pids' EXIT; for i in {1..200}; do sleep 1000 & pids=\"$pids $!\"; done; echo all began")
+	// Only built-ins of the shell run after "limited". The last sleep takes the place of
+	// the subshell. The job ends its processes itself, as Microsoft's agent would: the
+	// fake one leaves them to the end of the container.
+	job, err := s.begin(ctx, `mkfifo /tmp/go-on; exec 3<>/tmp/go-on
+(for i in {1..200}; do sleep 1000 & echo $! >>/tmp/started; done; echo all began) || true
+sleep 1000 & echo $! >>/tmp/started; echo limited
+read -r _ <&3
+mapfile -t started </tmp/started; kill "${started[@]}"`)
 	if err != nil {
 		return err
 	}
-	log, err := s.ends(ctx, job, "failed", "succeeded")
-	if strings.Contains(log, "all began") {
-		err = errors.Join(err, errors.New("the job was not limited"))
+	waiting, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	_, log, err := s.WaitJob(waiting, job, func(_ emulator.Job, log string) bool { return strings.Contains(log, "limited") })
+	if err != nil || strings.Contains(log, "all began") {
+		return fmt.Errorf("the job was not limited: %v\n%s", err, log)
 	}
-	return errors.Join(err, s.agents(1), s.works(ctx), s.stopped(ctx, "few"))
+	var errs []error
+	if out, err := s.do(ctx, "exec", "few", "azptend", "healthcheck"); err == nil {
+		errs = append(errs, fmt.Errorf("a check that needs a process works while there is none: %s", out))
+	}
+	errs = append(errs, answers(ctx, "http://"+page+"/healthz"), s.write(ctx, "few", "/tmp/go-on"))
+	_, err = s.ends(ctx, job, "failed", "succeeded")
+	_, again := s.do(ctx, "exec", "few", "azptend", "healthcheck")
+	return errors.Join(append(errs, err, again, s.agents(1), s.works(ctx), s.stopped(ctx, "few"))...)
+}
+
+// answers checks that a page has the status 200.
+func answers(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return nil
+}
+
+// write writes a line to a pipe of a container, which needs no process in it.
+func (s *stage) write(ctx context.Context, name, pipe string) error {
+	f, err := os.OpenFile(filepath.Join("/proc", s.state(ctx, name, ".State.Pid"), "root", pipe), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("\n")
+	return errors.Join(err, f.Close())
 }

@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"github.com/yannh/kubeconform/pkg/validator"
-	"helm.sh/helm/v3/pkg/lint"
-	"helm.sh/helm/v3/pkg/lint/support"
+	lint3 "helm.sh/helm/v3/pkg/lint"
+	support3 "helm.sh/helm/v3/pkg/lint/support"
+	lint4 "helm.sh/helm/v4/pkg/chart/v2/lint"
+	support4 "helm.sh/helm/v4/pkg/chart/v2/lint/support"
 )
 
-var update = flag.Bool("update", false, "write the golden files and the README's table anew")
+var update = flag.Bool("update", false, "write the golden files, README.md and values.schema.json anew")
 
 // cases returns the values files by name.
 func cases(t *testing.T) map[string]map[string]any {
@@ -27,6 +29,13 @@ func cases(t *testing.T) map[string]map[string]any {
 	for _, file := range files {
 		values := map[string]any{}
 		readYAML(t, file, &values)
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = strict(string(text))
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
 		found[strings.TrimSuffix(filepath.Base(file), ".yaml")] = values
 	}
 	return found
@@ -144,21 +153,25 @@ func judge(t *testing.T, v validator.Validator, text string) {
 	}
 }
 
-// TestLint runs helm lint --strict.
+// TestLint runs helm lint --strict, of Helm 3 and of Helm 4.
 func TestLint(t *testing.T) {
 	for name, values := range cases(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, m := range lint.All(chartDir, values, "ci", true).Messages {
-				if m.Severity >= support.WarningSev {
-					t.Error(m)
+			for _, m := range lint3.All(chartDir, values, "ci", true).Messages {
+				if m.Severity >= support3.WarningSev {
+					t.Error("Helm 3:", m)
+				}
+			}
+			for _, m := range lint4.RunAll(chartDir, values, "ci").Messages {
+				if m.Severity >= support4.WarningSev {
+					t.Error("Helm 4:", m)
 				}
 			}
 		})
 	}
 }
 
-func dig(values map[string]any, path ...string) any {
-	var at any = values
+func dig(at any, path ...string) any {
 	for _, key := range path {
 		m, _ := at.(map[string]any)
 		at = m[key]

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 )
 
@@ -30,72 +31,87 @@ func settings(t *testing.T) map[string]bool {
 	return known
 }
 
-// TestVariablesAreSettings: the chart sets only variables that azptend knows, and for each of them
-// there is a value, so that extraEnv is not needed.
+// TestVariablesAreSettings: the chart sets only variables that azptend knows, and the refusal of each
+// of them in extraEnv says what to do instead.
 func TestVariablesAreSettings(t *testing.T) {
 	known := settings(t)
-	byValue := map[string]string{}
-	template, err := os.ReadFile(chartDir + "/templates/_validate.tpl")
+	for _, name := range []string{"HOME", "DOCKER_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"} {
+		known[name] = true
+	}
+	template, err := os.ReadFile(chartDir + "/templates/_env.tpl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range regexp.MustCompile(`(?m)^([A-Z_]+): (\S+)$`).FindAllStringSubmatch(string(template), -1) {
-		byValue[line[1]] = line[2]
+	hinted := map[string]bool{}
+	for _, line := range regexp.MustCompile(`(?m)^([A-Za-z_]+): \{say: `).FindAllStringSubmatch(string(template), -1) {
+		hinted[line[1]] = true
 	}
-	// Variables that the chart sets itself and a user may override, and those without a value of their
-	// own.
-	free := map[string]bool{"AZP_AGENT_NAME": true, "AZP_TOKEN": true, "AZP_CLIENTID": true, "AZP_CLIENTSECRET": true,
-		"AZP_TENANTID": true, "USRMI_ID": true, "DOCKER_HOST": true, "AZP_KEEP_TOKEN": true}
 	set := map[string]bool{}
 	for name, values := range cases(t) {
 		delete(values, "extraEnv")
 		merge(values, map[string]any{"keep": map[string]any{"extraEnv": []any{}}})
-		for _, container := range containers(t, name, values) {
-			for _, v := range container.Env {
-				set[v.Name] = true
+		for what, pod := range pods(t, values) {
+			for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+				for _, v := range c.Env {
+					set[v.Name] = true
+					if !known[v.Name] {
+						t.Errorf("%s: %s sets %s, which is no setting of azptend", name, what, v.Name)
+					}
+				}
 			}
 		}
 	}
 	for name := range set {
-		if !known[name] && name != "HOME" && name != "DOCKER_HOST" {
-			t.Errorf("the chart sets %s, which is no setting of azptend", name)
-		}
-		if byValue[name] == "" && !free[name] {
-			t.Errorf("the chart sets %s, and extraEnv may set it once more: it is missing in azptend.envByValue", name)
+		if !hinted[name] {
+			t.Errorf("the chart sets %s, and azptend.envHints does not say what to do instead", name)
 		}
 	}
-	for name := range byValue {
-		if !set[name] {
-			t.Errorf("azptend.envByValue has %s, which no case sets", name)
+	for name := range hinted {
+		if !set[name] && name != "AZP_PROXY" {
+			t.Errorf("azptend.envHints has %s, which no case sets", name)
 		}
 	}
 }
 
-// pods returns the pod templates of the chart's output, by "kind/name".
+// pods returns the pods of the chart's output, by "kind/name" of the object that has them.
 func pods(t *testing.T, values map[string]any) map[string]corev1.PodTemplateSpec {
 	t.Helper()
 	files, err := render(t, values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	type target struct{ Template *corev1.PodTemplateSpec }
+	return podsOf(t, files)
+}
+
+func podsOf(t *testing.T, files map[string]string) map[string]corev1.PodTemplateSpec {
+	t.Helper()
 	found := map[string]corev1.PodTemplateSpec{}
-	for _, document := range strings.Split(manifest(files), "\n---\n") {
-		var object struct {
-			Kind     string
-			Metadata struct{ Name string }
-			Spec     struct {
-				target
-				JobTargetRef target `json:"jobTargetRef"`
+	for _, object := range objectsOf(t, files) {
+		for _, template := range []any{dig(object, "spec", "template"), dig(object, "spec", "jobTargetRef", "template"), object} {
+			if template == nil || dig(template, "spec", "containers") == nil {
+				continue
 			}
+			var pod corev1.PodTemplateSpec
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template.(map[string]any), &pod); err != nil {
+				t.Fatal(err)
+			}
+			found[fmt.Sprintf("%s/%s", dig(object, "kind"), dig(object, "metadata", "name"))] = pod
 		}
+	}
+	return found
+}
+
+// objectsOf returns the objects of the chart's output.
+func objectsOf(t *testing.T, files map[string]string) []map[string]any {
+	t.Helper()
+	var found []map[string]any
+	for _, document := range strings.Split("\n"+manifest(files), "\n---") {
+		object := map[string]any{}
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			t.Fatalf("%v:\n%s", err, document)
 		}
-		for _, template := range []*corev1.PodTemplateSpec{object.Spec.Template, object.Spec.JobTargetRef.Template} {
-			if template != nil {
-				found[fmt.Sprintf("%s/%s", object.Kind, object.Metadata.Name)] = *template
-			}
+		if len(object) > 0 {
+			found = append(found, object)
 		}
 	}
 	return found

@@ -13,13 +13,17 @@ func TestPromises(t *testing.T) {
 	for name, values := range cases(t) {
 		t.Run(name, func(t *testing.T) {
 			for what, pod := range pods(t, values) {
-				if *pod.Spec.AutomountServiceAccountToken {
-					t.Errorf("%s has a token for the cluster", what)
+				wanted := dig(values, "serviceAccount", "automount") == true && !strings.HasSuffix(what, "-keep")
+				if *pod.Spec.AutomountServiceAccountToken != wanted {
+					t.Errorf("%s has a token for the cluster: %t", what, !wanted)
 				}
 				if !*pod.Spec.SecurityContext.RunAsNonRoot || pod.Spec.SecurityContext.SeccompProfile.Type != "RuntimeDefault" {
 					t.Errorf("%s may be root, or has no seccomp profile", what)
 				}
-				if !strings.HasSuffix(what, "-keep") {
+				switch {
+				case strings.HasSuffix(what, "-keep"):
+					promiseKeeper(t, what, pod)
+				case !strings.HasPrefix(what, "Pod/"): // helm test's
 					promiseAgent(t, what, pod)
 				}
 			}
@@ -33,6 +37,20 @@ func TestPromises(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// promiseKeeper: the kubelet can reach the probes, and they need no token.
+func promiseKeeper(t *testing.T, what string, pod corev1.PodTemplateSpec) {
+	t.Helper()
+	keep := pod.Spec.Containers[0]
+	for path, probe := range map[string]*corev1.Probe{"/healthz": keep.LivenessProbe, "/readyz": keep.ReadinessProbe} {
+		if probe == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.String() != "health" {
+			t.Errorf("%s has no probe of %s on the health port: %v", what, path, probe)
+		}
+	}
+	if address := env(keep, "AZP_KEEP_HEALTH_LISTEN"); !strings.HasPrefix(address, ":") {
+		t.Errorf("%s: the kubelet cannot reach %s", what, address)
 	}
 }
 

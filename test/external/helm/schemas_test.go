@@ -24,6 +24,7 @@ func writeSchemas(t *testing.T, keda string) string {
 	for _, pattern := range []string{
 		filepath.Join(moduleDir(t, kedaModules[keda]), "config/crd/bases/*.yaml"),
 		filepath.Join(moduleDir(t, prometheusModule), "example/prometheus-operator-crd/*monitors.yaml"),
+		filepath.Join(moduleDir(t, prometheusModule), "example/prometheus-operator-crd/*_prometheusrules.yaml"),
 	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {

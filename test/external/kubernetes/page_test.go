@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// The page is written between these marks.
-const begin, end = "<!-- kubernetes:begin -->", "<!-- kubernetes:end -->"
-
 // row is the result of one scene.
 type row struct {
 	what         string
@@ -24,9 +21,10 @@ type row struct {
 	took         time.Duration
 }
 
-// writePage writes the measurements between the page's marks.
-func (w *world) writePage(t *testing.T, page string, rows []row) {
+// writePage writes a text between the marks of a page.
+func writePage(t *testing.T, page, mark, text string) {
 	t.Helper()
+	begin, end := "<!-- "+mark+":begin -->", "<!-- "+mark+":end -->"
 	old, err := os.ReadFile(page)
 	must(t, err)
 	head, rest, ok := bytes.Cut(old, []byte(begin))
@@ -34,21 +32,32 @@ func (w *world) writePage(t *testing.T, page string, rows []row) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has no %s … %s", page, begin, end)
 	}
-	text := w.measurements(t, rows)
 	must(t, os.WriteFile(page, slices.Concat(head, []byte(begin+"\n"+text), []byte(end), tail), 0o644))
+}
+
+// preamble says what wrote a part of the page, and where.
+func (w *world) preamble(t *testing.T, target, node string) string {
+	t.Helper()
+	server, err := w.client.Discovery().ServerVersion()
+	must(t, err)
+	return fmt.Sprintf("Written by `make %s` on %s; do not edit. Kubernetes %s, KEDA %s, %s.\nThe machine: %d cores of %s, %s/%s, which ran all of it.\n\n",
+		target, time.Now().UTC().Format(time.DateOnly), server.GitVersion, w.kedaVersion(t), node, runtime.NumCPU(), processor(), runtime.GOOS, runtime.GOARCH)
+}
+
+// table is the results of scenes.
+func table(rows []row) string {
+	var b strings.Builder
+	b.WriteString("| what happened | pipeline jobs queued | Kubernetes Jobs made | took |\n|---|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s | %d | %d | %.0f s |\n", r.what, r.queued, r.made, r.took.Seconds())
+	}
+	return b.String()
 }
 
 func (w *world) measurements(t *testing.T, rows []row) string {
 	t.Helper()
 	var b strings.Builder
-	server, err := w.client.Discovery().ServerVersion()
-	must(t, err)
-	fmt.Fprintf(&b, "Written by `make test-kubernetes` on %s; do not edit. Kubernetes %s, KEDA %s.\nThe machine: %d cores of %s, %s/%s, which ran all of it.\n\n",
-		time.Now().UTC().Format(time.DateOnly), server.GitVersion, w.kedaVersion(t), runtime.NumCPU(), processor(), runtime.GOOS, runtime.GOARCH)
-	b.WriteString("| what happened | pipeline jobs queued | Kubernetes Jobs made | took |\n|---|---|---|---|\n")
-	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s | %d | %d | %.0f s |\n", r.what, r.queued, r.made, r.took.Seconds())
-	}
+	b.WriteString(w.preamble(t, "test-kubernetes", "the test's own kubelet") + table(rows))
 	fmt.Fprintf(&b, "\nFrom a job's queueing to its start, with a polling interval of %d s, in seconds:\n\n| |", pollingInterval)
 	for _, x := range w.waits {
 		fmt.Fprintf(&b, " %s: median | worst |", x.what)

@@ -106,7 +106,7 @@ func (r *release) busy(t *testing.T, n int, gate string) []int64 {
 // upgrade changes a value of the installed chart.
 func (r *release) upgrade(t *testing.T, value string) {
 	t.Helper()
-	r.helm(t, r.pool, "upgrade", "azptend", chart, "--reuse-values", "--set", value)
+	r.helm(t, r.pool, "upgrade", "azptend", chart, "--reset-then-reuse-values", "--set", value)
 }
 
 // replace replaces all pods while each has a job. Jobs that are queued meanwhile run too.

@@ -23,24 +23,24 @@ import (
 	"github.com/azptend/azptend/test/external/kubernetes/cluster"
 	"github.com/azptend/azptend/test/external/kubernetes/kubelet"
 	"github.com/azptend/azptend/test/external/kubernetes/spec"
+	"github.com/azptend/azptend/test/external/kubernetes/webhook"
 )
-
-// pools has one pool per scene, in the order of the emulator.
-var pools = []string{"default", "accurate", "drained", "deleted", "registered", "measured", "statefulset", "deployment", "killed"}
 
 // exchange is the audience of a workload's token.
 const exchange = "api://AzureADTokenExchange"
 
 type world struct {
 	ctx     context.Context
+	stop    context.CancelCauseFunc
 	e       *emulated.Emulator
 	entra   *emulated.Entra
 	cluster *cluster.Cluster
 	client  kubernetes.Interface
-	kubelet *kubelet.Kubelet
-	dir     string // directory of this run
-	gate    string // a directory that every container has at /gate
+	kubelet *kubelet.Kubelet // nil with a real one
+	dir     string           // directory of this run
+	gate    string           // a directory that every container has at /gate
 	tenant  string
+	values  values    // of all releases, besides those of install
 	waits   []waiting // the measurements
 
 	mu      sync.Mutex
@@ -50,9 +50,9 @@ type world struct {
 	pods    cache.Store
 }
 
-func start(t *testing.T) *world {
+// start starts everything that both tests use, but no node.
+func start(t *testing.T, pools []string, heartbeats bool) *world {
 	t.Helper()
-	began := time.Now()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	t.Cleanup(func() { cancel(errors.New("the test is over")) })
 	go func() {
@@ -68,26 +68,21 @@ func start(t *testing.T) *world {
 		must(t, os.MkdirAll(dir, 0o755))
 	}
 	w.e = emulated.Start(t, pools...)
-	w.startCluster(t)
+	w.startCluster(t, heartbeats)
 	w.watch(t)
 	w.startKEDA(t)
-	w.startKubelet(t)
-	t.Cleanup(func() { // before the cluster and the emulator are stopped
-		cancel(errors.New("the test is over"))
-		w.kubelet.Wait()
-	})
-	t.Logf("the cluster is there after %v; logs are in %s", time.Since(began).Round(time.Millisecond), w.dir)
+	w.stop = cancel
 	return w
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) startCluster(t *testing.T) {
+func (w *world) startCluster(t *testing.T, heartbeats bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, *patience)
 	defer cancel()
 	var err error
-	w.cluster, err = cluster.Start(ctx, *bin, w.path("cluster"))
+	w.cluster, err = cluster.Start(ctx, *bin, w.path("cluster"), heartbeats)
 	must(t, err)
 	t.Cleanup(w.cluster.Stop)
 	w.client, err = kubernetes.NewForConfig(w.cluster.Config)
@@ -151,10 +146,14 @@ func (w *world) startKubelet(t *testing.T) {
 		Files: []spec.Mount{{Source: emulated.Binary(), Target: "/usr/local/bin/azptend", ReadOnly: true}, {Source: w.gate, Target: "/gate", ReadOnly: true},
 			{Source: w.entra.CA, Target: "/etc/ssl/certs/ca-certificates.crt", ReadOnly: true}},
 		Env:      []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"},
-		Identity: &kubelet.Webhook{Authority: w.entra.URL, Tenant: w.tenant}}
+		Identity: &webhook.Webhook{Client: w.client, Authority: w.entra.URL, Tenant: w.tenant}}
 	var err error
 	w.kubelet, err = kubelet.Start(w.ctx, o)
 	must(t, err)
+	t.Cleanup(func() { // before the cluster and the emulator are stopped
+		w.stop(errors.New("the test is over"))
+		w.kubelet.Wait()
+	})
 }
 
 // watch stores the Jobs and pods that exist, and signals changes.

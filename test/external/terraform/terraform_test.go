@@ -63,6 +63,27 @@ func TestEachVariableHasAValue(t *testing.T) {
 	}
 }
 
+// embedded are the stable API versions of Microsoft.App that a release of azapi has first, from the
+// schemas in its repository. azapi refuses a type with another version, unless its validation is off.
+var embedded = map[string]string{"2.0": "2024-03-01", "2.4": "2025-01-01", "2.8": "2025-07-01"}
+
+// TestTheProviderHasTheAPIVersion: the oldest azapi that the page allows knows the type.
+func TestTheProviderHasTheAPIVersion(t *testing.T) {
+	text := snippet(t)
+	provider := regexp.MustCompile(`version = ">= ([\d.]+)"`).FindStringSubmatch(text)
+	typ := regexp.MustCompile(`type\s+= "Microsoft.App/jobs@([\d-]+)"`).FindStringSubmatch(text)
+	if provider == nil || typ == nil {
+		t.Fatal("the page names no version of the provider, or no type")
+	}
+	if embedded[provider[1]] != typ[1] {
+		t.Errorf("azapi %s has %q, and the page uses %s", provider[1], embedded[provider[1]], typ[1])
+	}
+	bicep, err := os.ReadFile("../../../deploy/container-apps/main.bicep")
+	if err != nil || !strings.Contains(string(bicep), "'Microsoft.App/jobs@"+typ[1]+"'") {
+		t.Errorf("main.bicep uses another version than %s: %v", typ[1], err)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	good := snippet(t)
 	for _, tt := range []struct{ old, new string }{

@@ -16,31 +16,14 @@ import (
 // packages are those that the page's commands need and a minimal Debian lacks.
 const packages = "systemd,systemd-sysv,dbus,sudo,curl,ca-certificates"
 
-// cloudInit is installed by apt, because debootstrap configures its Python in an order that fails.
-const cloudInit = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init"
-
-// checkNeeds checks early what this machine lacks.
-func checkNeeds() error {
-	if os.Geteuid() != 0 {
-		return errors.New("cannot boot a machine: not root")
-	}
-	var missing []string
-	for _, need := range []struct{ program, pkg string }{
-		{"debootstrap", "debootstrap"}, {"systemd-nspawn", "systemd-container"}, {"nsenter", "util-linux"}, {"chroot", "coreutils"},
-	} {
-		if _, err := exec.LookPath(need.program); err != nil {
-			missing = append(missing, need.pkg)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("cannot boot a machine: these packages are missing: %[1]s\nhint: apt-get install %[1]s", strings.Join(missing, " "))
-	}
-	return nil
-}
+// more is installed by apt: debootstrap configures cloud-init's Python in an order that fails. tcc is
+// a small compiler for jobs.
+const more = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cloud-init tcc libc6-dev"
 
 // machine is a Debian booted by systemd-nspawn. It has the host's network, so it reaches the
 // emulator on the host's loopback.
 type machine struct {
+	page   string // docs/vm.md
 	root   string
 	nspawn *exec.Cmd
 	leader string        // the host's process id of its PID 1
@@ -54,8 +37,10 @@ func (m *machine) fill(ctx context.Context, base string) error {
 		if err := run(exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+packages, "bookworm", base)); err != nil {
 			return fmt.Errorf("cannot make a Debian: %w", err)
 		}
-		if err := run(exec.CommandContext(ctx, "chroot", base, "sh", "-c", cloudInit)); err != nil {
-			return fmt.Errorf("cannot bring cloud-init: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(base, "usr/bin/tcc")); err != nil { // also in a base of an older version
+		if err := run(exec.CommandContext(ctx, "chroot", base, "sh", "-c", more)); err != nil {
+			return fmt.Errorf("cannot install cloud-init and a compiler: %w", err)
 		}
 	}
 	return run(exec.CommandContext(ctx, "cp", "-a", base, m.root))
@@ -72,15 +57,15 @@ func (m *machine) copyDownloads(ctx context.Context, programs launch.Programs) (
 
 // seed gives the page's cloud-config to cloud-init, with the emulator's settings, and with local
 // files in place of the page's addresses. Before that, cloud-init validates the cloud-config.
-func (m *machine) seed(ctx context.Context, page, sum string, settings []string) error {
-	b, err := os.ReadFile(page)
+func (m *machine) seed(ctx context.Context, sum string, settings []string) error {
+	b, err := os.ReadFile(m.page)
 	if err != nil {
 		return err
 	}
 	_, after, found := strings.Cut(string(b), "```yaml\n#cloud-config\n")
 	config, _, closed := strings.Cut(after, "```")
 	if !found || !closed {
-		return errors.New(page + " has no cloud-config")
+		return errors.New(m.page + " has no cloud-config")
 	}
 	config = "#cloud-config\n" + config
 	for _, change := range []struct{ from, to string }{
@@ -90,7 +75,7 @@ func (m *machine) seed(ctx context.Context, page, sum string, settings []string)
 		{`--agent-version 5.282.3 --agent-sha256 "…"`, "--file /srv/agent.tar.gz --agent-sha256 " + sum},
 	} {
 		if strings.Count(config, change.from) != 1 {
-			return fmt.Errorf("the cloud-config of %s is to have %q, once", page, change.from)
+			return fmt.Errorf("the cloud-config of %s is to have %q, once", m.page, change.from)
 		}
 		config = strings.Replace(config, change.from, change.to, 1)
 	}
@@ -105,6 +90,20 @@ func (m *machine) seed(ctx context.Context, page, sum string, settings []string)
 		return err
 	}
 	return run(exec.CommandContext(ctx, "chroot", m.root, "cloud-init", "schema", "--config-file", "/var/lib/cloud/seed/nocloud/user-data"))
+}
+
+// dropIn is the stricter drop-in of the page, without its section's name, which override writes.
+func (m *machine) dropIn() (string, error) {
+	b, err := os.ReadFile(m.page)
+	if err != nil {
+		return "", err
+	}
+	_, after, found := strings.Cut(string(b), "```ini\n[Service]\n")
+	lines, _, closed := strings.Cut(after, "```")
+	if !found || !closed {
+		return "", errors.New(m.page + " has no drop-in")
+	}
+	return lines, nil
 }
 
 // boot starts the machine.

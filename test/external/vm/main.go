@@ -33,9 +33,6 @@ func main() {
 
 // runPage creates the machine, boots it, and runs the scenes until it is shut down.
 func runPage(programs launch.Programs, page, base string) error {
-	if err := checkNeeds(); err != nil {
-		return err
-	}
 	ctx, stop := context.WithTimeout(context.Background(), timeout)
 	defer stop()
 	work, err := os.MkdirTemp("", "azptend-vm-*")
@@ -51,7 +48,7 @@ func runPage(programs launch.Programs, page, base string) error {
 		return err
 	}
 	defer w.close()
-	m := &machine{root: filepath.Join(work, "root")}
+	m := &machine{page: page, root: filepath.Join(work, "root")}
 	if err := m.fill(ctx, base); err != nil {
 		return err
 	}
@@ -59,7 +56,7 @@ func runPage(programs launch.Programs, page, base string) error {
 	if err != nil {
 		return err
 	}
-	if err := m.seed(ctx, page, sum, w.environment()); err != nil {
+	if err := m.seed(ctx, sum, w.environment()); err != nil {
 		return err
 	}
 	if err := m.boot(ctx); err != nil {

@@ -23,6 +23,9 @@ func playScenes(ctx context.Context, w *world, m *machine) error {
 		{"an agent that left is started again, more often than systemd's limit", drained},
 		{"azptend that is stuck is killed by the watchdog", stuck},
 		{"what needs a person is not started again", wrong},
+		{"jobs compile and start containers, and change nothing of the machine", builds},
+		{"jobs compile under the page's stricter drop-in, and start no containers", stricter},
+		{"jobs use sudo, if the unit allows it", sudo},
 		{"the machine's shutdown finishes the job", shutDown},
 	} {
 		if err := scene.play(ctx, w, m); err != nil {
@@ -154,6 +157,82 @@ func wrong(ctx context.Context, w *world, m *machine) error {
 		return fmt.Errorf("the unit is %s with %s", state, code)
 	}
 	return errors.Join(w.empty(), os.WriteFile(settings, right, 0o600), start(ctx, w, m))
+}
+
+// compiles is a script that compiles and runs a program.
+const compiles = `cd "$(mktemp -d)"
+echo 'int main(void) { return 0; }' > main.c
+tcc main.c -o main && ./main || exit 1
+`
+
+// contains is a command that does what a container engine without privileges begins with.
+const contains = "unshare --user --map-root-user --mount --pid --fork sh -c 'mount -t tmpfs none /mnt'"
+
+// confined is a script that fails if it can change the machine.
+const confined = `for file in /usr/changed /etc/changed /sys/fs/cgroup/changed; do ! touch $file || exit 1; done
+! sudo -n true || exit 1
+`
+
+func builds(ctx context.Context, w *world, m *machine) error {
+	if err := w.play(ctx, compiles+contains+" || exit 1\n"+confined); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(m.root, "usr/changed")); err == nil {
+		return errors.New("the job has changed /usr")
+	}
+	return nil
+}
+
+func stricter(ctx context.Context, w *world, m *machine) error {
+	lines, err := m.dropIn()
+	if err != nil {
+		return err
+	}
+	restart := func(lines string) error {
+		if err := m.override(ctx, lines); err != nil {
+			return err
+		}
+		return restarted(ctx, w, m)
+	}
+	if err := restart(lines); err != nil {
+		return err
+	}
+	err = w.play(ctx, compiles+"! "+contains+" || exit 1\n"+confined)
+	return errors.Join(err, restart(""))
+}
+
+// restarted restarts the unit.
+func restarted(ctx context.Context, w *world, m *machine) error {
+	if out, err := m.in(ctx, "systemctl", "restart", "azptend"); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return w.await(ctx, emulator.EventSessionCreated)
+}
+
+func sudo(ctx context.Context, w *world, m *machine) error {
+	sudoers := filepath.Join(m.root, "etc/sudoers.d/agent")
+	if err := os.WriteFile(sudoers, []byte("agent ALL=(ALL) NOPASSWD: ALL\n"), 0o440); err != nil {
+		return err
+	}
+	write := func(more ...string) error {
+		command := append([]string{"azptend", "service", "--user", "agent", "--write", "/etc/systemd/system"}, more...)
+		if out, err := m.in(ctx, command...); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		if out, err := m.in(ctx, "systemctl", "daemon-reload"); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return restarted(ctx, w, m)
+	}
+	// Without --sudo it fails, although the machine would allow it.
+	if err := w.play(ctx, confined); err != nil {
+		return err
+	}
+	if err := write("--sudo"); err != nil {
+		return err
+	}
+	err := w.play(ctx, compiles+"sudo -n touch /usr/changed || exit 1\n")
+	return errors.Join(err, write())
 }
 
 func shutDown(ctx context.Context, w *world, m *machine) error {

@@ -68,6 +68,19 @@ func (w *world) begin(ctx context.Context, script string) (int64, error) {
 	return job.RequestID, err
 }
 
+// play runs a job, and returns an error if it does not succeed.
+func (w *world) play(ctx context.Context, script string) error {
+	job, err := w.begin(ctx, script)
+	if err != nil {
+		return err
+	}
+	if _, _, err := w.WaitJob(ctx, job, func(j emulator.Job, _ string) bool { return j.Result != "" }); err != nil {
+		return err
+	}
+	_, err = w.succeeded(job)
+	return err
+}
+
 // succeeded returns the log of a job, and an error if the job did not succeed.
 func (w *world) succeeded(request int64) (string, error) {
 	job, err := w.Job(request)

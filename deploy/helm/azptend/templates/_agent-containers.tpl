@@ -5,23 +5,7 @@
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: {{ append .Values.command "run" | toJson }}
   env:
-  {{- if .Values.initRegister.enabled }}
-  - {name: AZP_REGISTERED, value: {{ .Values.initRegister.mountPath | quote }}}
-  - {name: AZP_LOG_FORMAT, value: {{ .Values.log.format | quote }}}
-  - {name: AZP_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
-  {{- else }}
-  {{- include "azptend.registrationEnv" . | nindent 2 }}
-  {{- with include "azptend.identityEnv" .Values.identity }}
-  {{- . | nindent 2 }}
-  {{- end }}
-  {{- end }}
-  {{- include "azptend.lifeEnv" . | nindent 2 }}
-  {{- if .Values.dind.enabled }}
-  - {name: DOCKER_HOST, value: "unix:///run/dind/docker.sock"}
-  {{- end }}
-  {{- with .Values.extraEnv }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "azptend.env" (dict "own" (include "azptend.runEnv" .) "name" "extraEnv" "users" .Values.extraEnv) | nindent 2 }}
   {{- with .Values.extraEnvFrom }}
   envFrom:
   {{- toYaml . | nindent 2 }}
@@ -52,18 +36,64 @@
   securityContext:
     {{- toYaml .Values.securityContext | nindent 4 }}
   volumeMounts:
-  - {name: agent-root, mountPath: {{ .Values.agentRoot.mountPath }}}
-  - {name: home, mountPath: {{ .Values.home.mountPath }}}
-  - {name: tmp, mountPath: /tmp}
+  {{- include "azptend.runMounts" . | nindent 2 }}
   {{- if .Values.initRegister.enabled }}
   - {name: registered, mountPath: {{ .Values.initRegister.mountPath }}, readOnly: true}
   {{- end }}
   {{- if .Values.dind.enabled }}
   - {name: dind-run, mountPath: /run/dind}
   {{- end }}
-  {{- with .Values.extraVolumeMounts }}
+{{- end -}}
+
+{{/* azptend doctor in place of azptend run: helm test. It has the identity also if the agent's container has none, because it runs no job. */}}
+{{- define "azptend.doctorContainer" -}}
+- name: doctor
+  image: {{ include "azptend.image" .Values.image | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: {{ append .Values.command "doctor" | toJson }}
+  env:
+  {{- $own := printf "%s\n%s" (include "azptend.registrationEnv" .) (include "azptend.agentEnv" .) }}
+  {{- include "azptend.env" (dict "own" $own "name" "extraEnv" "users" .Values.extraEnv) | nindent 2 }}
+  {{- with .Values.extraEnvFrom }}
+  envFrom:
   {{- toYaml . | nindent 2 }}
   {{- end }}
+  {{- with .Values.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .Values.securityContext | nindent 4 }}
+  volumeMounts:
+  {{- include "azptend.runMounts" . | nindent 2 }}
+{{- end -}}
+
+{{- define "azptend.runEnv" -}}
+{{- if .Values.initRegister.enabled -}}
+- {name: AZP_REGISTERED, value: {{ .Values.initRegister.mountPath | quote }}}
+{{ include "azptend.logEnv" . }}
+{{- with include "azptend.networkEnv" (dict "root" . "caVariable" "AZP_CA_FILE") }}
+{{ . }}
+{{- end }}
+{{- else -}}
+{{ include "azptend.registrationEnv" . }}
+{{- end }}
+{{ include "azptend.agentEnv" . }}
+{{- if .Values.dind.enabled }}
+- {name: DOCKER_HOST, value: "unix:///run/dind/docker.sock"}
+{{- end }}
+{{- end -}}
+
+{{- define "azptend.runMounts" -}}
+- {name: agent-root, mountPath: {{ .Values.agentRoot.mountPath }}}
+- {name: home, mountPath: {{ .Values.home.mountPath }}}
+- {name: tmp, mountPath: /tmp}
+{{- with include "azptend.caMount" . }}
+{{ . }}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* The init container, which is the only one with the identity. */}}
@@ -73,13 +103,7 @@
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: {{ concat .Values.command (list "register" "--out" .Values.initRegister.mountPath) | toJson }}
   env:
-  {{- include "azptend.registrationEnv" . | nindent 2 }}
-  {{- with include "azptend.identityEnv" .Values.identity }}
-  {{- . | nindent 2 }}
-  {{- end }}
-  {{- with .Values.initRegister.extraEnv }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "azptend.env" (dict "own" (include "azptend.registrationEnv" .) "name" "initRegister.extraEnv" "users" .Values.initRegister.extraEnv) | nindent 2 }}
   {{- with .Values.initRegister.resources }}
   resources:
     {{- toYaml . | nindent 4 }}
@@ -89,6 +113,9 @@
   volumeMounts:
   - {name: registered, mountPath: {{ .Values.initRegister.mountPath }}}
   - {name: tmp, mountPath: /tmp}
+  {{- with include "azptend.caMount" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* Docker for jobs: a native sidecar, which starts before the agent and stops after it. */}}
@@ -106,6 +133,9 @@
   {{- end }}
   env:
   - {name: DOCKER_HOST, value: "unix:///run/dind/docker.sock"}
+  {{- with include "azptend.networkEnv" (dict "root" . "caVariable" "SSL_CERT_FILE") }}
+  {{- . | nindent 2 }}
+  {{- end }}
   startupProbe:
     exec: {command: [docker, version]}
     periodSeconds: 1
@@ -115,10 +145,14 @@
   resources:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  securityContext: {privileged: true, runAsUser: 0, runAsGroup: 0, runAsNonRoot: false}
+  securityContext:
+    {{- toYaml .Values.dind.securityContext | nindent 4 }}
   volumeMounts:
   - {name: dind-run, mountPath: /run/dind}
   - {name: dind-storage, mountPath: /var/lib/docker}
   # At the same path as in the agent's container: "docker run -v $(Build.SourcesDirectory):…" is the daemon's path.
   - {name: agent-root, mountPath: {{ .Values.agentRoot.mountPath }}}
+  {{- with include "azptend.caMount" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end -}}

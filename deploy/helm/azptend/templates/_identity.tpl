@@ -3,27 +3,15 @@
 {{- if .Values.keep.identity.type -}}{{ toYaml .Values.keep.identity }}{{- else -}}{{ toYaml .Values.identity }}{{- end -}}
 {{- end -}}
 
-{{/* Annotations of a service account; takes (dict "identity" . "own" .). Azure's webhook finds the identity by the first one. */}}
+{{/* Annotations by which Azure's webhook finds the identity of a service account, as YAML of a dict. */}}
 {{- define "azptend.accountAnnotations" -}}
-{{- $workload := eq .identity.type "workloadIdentity" -}}
-{{- if or $workload .own -}}
-annotations:
-  {{- if $workload }}
-  azure.workload.identity/client-id: {{ .identity.clientId | quote }}
-  {{- with .identity.tenantId }}
-  azure.workload.identity/tenant-id: {{ . | quote }}
-  {{- end }}
-  {{- end }}
-  {{- with .own }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end -}}
-{{- end -}}
-
-{{/* The label that selects a pod for the webhook. */}}
-{{- define "azptend.identityLabels" -}}
 {{- if eq .type "workloadIdentity" -}}
-azure.workload.identity/use: "true"
+azure.workload.identity/client-id: {{ .clientId | quote }}
+{{- with .tenantId }}
+azure.workload.identity/tenant-id: {{ . | quote }}
+{{- end }}
+{{- else -}}
+{}
 {{- end -}}
 {{- end -}}
 
@@ -47,25 +35,4 @@ azure.workload.identity/use: "true"
 - name: AZP_TOKEN
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ default "token" .secretKey }}}}
 {{- end -}}
-{{- end -}}
-
-{{/* The variables of every azptend: the organisation and the log. */}}
-{{- define "azptend.connectionEnv" -}}
-- {name: AZP_URL, value: {{ .Values.organizationURL | quote }}}
-- {name: AZP_LOG_FORMAT, value: {{ .Values.log.format | quote }}}
-- {name: AZP_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
-{{- end -}}
-
-{{- define "azptend.poolEnv" -}}
-{{- if .Values.pool.id -}}
-- {name: AZP_POOL_ID, value: {{ .Values.pool.id | int64 | quote }}}
-{{- else -}}
-- {name: AZP_POOL, value: {{ .Values.pool.name | quote }}}
-{{- end -}}
-{{- end -}}
-
-{{- define "azptend.capabilities" -}}
-{{- $pairs := list -}}
-{{- range $name, $value := . -}}{{- $pairs = append $pairs (printf "%s=%v" $name $value) -}}{{- end -}}
-{{- join "," $pairs -}}
 {{- end -}}

@@ -1,6 +1,6 @@
 {{- define "azptend.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if contains $name .Release.Name -}}
@@ -13,22 +13,6 @@
 
 {{- define "azptend.keepName" -}}
 {{ include "azptend.fullname" . }}-keep
-{{- end -}}
-
-{{/* Labels for a selector; takes (dict "root" . "component" "agent"). They never change. */}}
-{{- define "azptend.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-{{- end -}}
-
-{{- define "azptend.labels" -}}
-{{ include "azptend.selector" . }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{- define "azptend.serviceAccount" -}}
@@ -53,4 +37,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- else if .tag -}}{{ .repository }}:{{ .tag }}
 {{- else -}}{{ .repository }}
 {{- end -}}
+{{- end -}}
+
+{{/* The keeper's image, with its pull policy; and its command for a shell. */}}
+{{- define "azptend.keepImage" -}}
+{{ toYaml (ternary .Values.keep.image .Values.image (ne .Values.keep.image.repository "")) }}
+{{- end -}}
+
+{{- define "azptend.keepCommand" -}}
+{{ join " " (ternary .Values.keep.command .Values.command (ne .Values.keep.image.repository "")) }}
 {{- end -}}

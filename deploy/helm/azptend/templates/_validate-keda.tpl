@@ -57,7 +57,7 @@
 {{- if and (eq $i.type "servicePrincipal") (ne (include "azptend.kedaVersion" .) "2.21") -}}
 {{- fail (printf "keda.identity.type is servicePrincipal, which KEDA %s does not support: 2.21 added it\nhint: use workloadIdentity or pat" (include "azptend.kedaVersion" .)) -}}
 {{- end -}}
-{{- if ne $i.type "workloadIdentity" -}}{{- include "azptend.validateIdentity" (dict "what" "keda.identity" "i" $i) -}}{{- end -}}
+{{- if ne $i.type "workloadIdentity" -}}{{- include "azptend.validateIdentity" (dict "what" "keda.identity" "i" $i "account" dict) -}}{{- end -}}
 {{- if and (eq $i.type "workloadIdentity") $i.tenantId (not $i.clientId) -}}{{- fail "keda.identity.tenantId is set, but KEDA uses it only with clientId" -}}{{- end -}}
 {{- if and $i.authorityHost (not $i.tenantId) -}}{{- fail "keda.identity.authorityHost is set, but KEDA uses it only with tenantId" -}}{{- end -}}
 {{- if and $i.activeDirectoryEndpoint (ne $i.cloud "Private") -}}{{- fail "keda.identity.activeDirectoryEndpoint is set, but KEDA uses it only with cloud Private" -}}{{- end -}}

@@ -35,10 +35,11 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Takes (dict "what" the value's name "i" the identity). */}}
+{{/* Takes (dict "what" the value's name "i" the identity "account" the service account, if the chart annotates one). */}}
 {{- define "azptend.validateIdentity" -}}
 {{- $i := .i -}}
-{{- if and (eq $i.type "workloadIdentity") (not $i.clientId) -}}{{- fail (printf "%s.clientId is not set\nhint: use the client id of the user-assigned identity: az identity show --query clientId" .what) -}}{{- end -}}
+{{- /* An existing service account has its own annotation. */}}
+{{- if and (eq $i.type "workloadIdentity") (not $i.clientId) .account.create -}}{{- fail (printf "%s.clientId is not set\nhint: use the client id of the user-assigned identity: az identity show --query clientId" .what) -}}{{- end -}}
 {{- if eq $i.type "servicePrincipal" -}}
 {{- if not (and $i.clientId $i.tenantId $i.existingSecret) -}}{{- fail (printf "%s.type is servicePrincipal, but clientId, tenantId or existingSecret is not set" .what) -}}{{- end -}}
 {{- end -}}
@@ -69,6 +70,15 @@
 {{- include "azptend.validateDuration" (dict "what" "keep.interval" "value" $v.keep.interval "least" "5s" "most" "24h") -}}
 {{- include "azptend.validateDuration" (dict "what" "keep.olderThan" "value" $v.keep.olderThan "least" "15m" "most" "365d") -}}
 {{- end -}}
+{{- if and (ne $v.kind "scaledJob") $v.once -}}
+{{- fail (printf "once is true with kind %s: Kubernetes would restart a pod after each job, with growing delays\nhint: use kind scaledJob, or remove once" $v.kind) -}}
+{{- end -}}
+{{- if and (ne $v.kind "scaledJob") $v.idleTimeout (ne $v.idleTimeout "0") -}}
+{{- fail (printf "idleTimeout is set with kind %s: Kubernetes would restart a pod that exits\nhint: use kind scaledJob, or remove idleTimeout" $v.kind) -}}
+{{- end -}}
+{{- if and $v.dind.enabled (kindIs "invalid" $v.podSecurityContext.runAsGroup) -}}
+{{- fail "dind.enabled is true, but podSecurityContext.runAsGroup is null: the daemon's socket would belong to no group of the agent\nhint: set runAsGroup" -}}
+{{- end -}}
 {{- if and $v.podDisruptionBudget.enabled (eq $v.kind "scaledJob") -}}
 {{- fail "podDisruptionBudget.enabled is true with kind scaledJob: it would only block the drain of nodes\nhint: remove it: terminationGracePeriodSeconds lets a job finish when its node is drained" -}}
 {{- end -}}
@@ -95,41 +105,38 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A variable that the chart sets must not be set twice, and no secret may be a value. */}}
-{{- define "azptend.validateEnv" -}}
-{{- $by := fromYaml (include "azptend.envByValue" .) -}}
-{{- range $env := concat .Values.extraEnv .Values.initRegister.extraEnv .Values.keep.extraEnv -}}
-{{- if and (has $env.name (list "AZP_TOKEN" "AZP_CLIENTSECRET" "AZP_KEEP_TOKEN")) (hasKey $env "value") -}}
-{{- fail (printf "%s is set to a plain value, which everybody can read who can view the release\nhint: use identity.existingSecret, or valueFrom.secretKeyRef" $env.name) -}}
+{{/* Items of lists that Kubernetes merges by a key: with server-side apply it refuses a key twice. */}}
+{{- define "azptend.validateLists" -}}
+{{- $v := .Values -}}
+{{- include "azptend.validateUnique" (dict "what" "extraVolumes" "key" "name" "own" (list "agent-root" "home" "tmp" "registered" "dind-run" "dind-storage" "ca-certificates") "users" $v.extraVolumes) -}}
+{{- include "azptend.validateUnique" (dict "what" "extraContainers and extraInitContainers" "key" "name" "own" (list "agent" "register" "dind") "users" (concat $v.extraContainers $v.extraInitContainers)) -}}
+{{- include "azptend.validateUnique" (dict "what" "imagePullSecrets" "key" "name" "own" list "users" $v.imagePullSecrets) -}}
+{{- $paths := list $v.agentRoot.mountPath $v.home.mountPath "/tmp" "/run/dind" "/etc/azptend/ca" -}}
+{{- if $v.initRegister.enabled -}}{{- $paths = append $paths $v.initRegister.mountPath -}}{{- end -}}
+{{- if ne (len $paths) (len (uniq $paths)) -}}
+{{- fail (printf "agentRoot.mountPath, home.mountPath and initRegister.mountPath are %s, %s and %s: they must differ from each other and from /tmp" $v.agentRoot.mountPath $v.home.mountPath $v.initRegister.mountPath) -}}
 {{- end -}}
-{{- with get $by $env.name -}}{{- fail (printf "%s is set as a variable, but the chart sets it too\nhint: set the value %s" $env.name .) -}}{{- end -}}
+{{- include "azptend.validateUnique" (dict "what" "extraVolumeMounts" "key" "mountPath" "own" $paths "users" $v.extraVolumeMounts) -}}
+{{- end -}}
+
+{{- define "azptend.validateUnique" -}}
+{{- $seen := .own -}}
+{{- range .users -}}
+{{- $name := get . $.key -}}
+{{- if has $name $.own -}}{{- fail (printf "%s has %q, which the chart uses itself\nhint: choose another %s" $.what $name $.key) -}}{{- end -}}
+{{- if has $name $seen -}}{{- fail (printf "%s has %q twice" $.what $name) -}}{{- end -}}
+{{- $seen = append $seen $name -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "azptend.envByValue" -}}
-AZP_URL: organizationURL
-AZP_POOL: pool.name
-AZP_POOL_ID: pool.id
-AZP_LOG_FORMAT: log.format
-AZP_LOG_LEVEL: log.level
-AZP_AUTH: identity.type
-AZP_CAPABILITIES: capabilities
-AZP_AGENT_DIR: agentDir
-AZP_AGENT_ROOT: agentRoot.mountPath
-HOME: home.mountPath
-AZP_GRACE_PERIOD: terminationGracePeriodSeconds
-AZP_UPDATE: update
-AZP_ONCE: once
-AZP_IDLE_TIMEOUT: idleTimeout
-AZP_REPLICA_TIMEOUT: scaledJob.activeDeadlineSeconds
-AZP_JOB_MAX: scaledJob.jobMaxSeconds
-AZP_HEALTH_ADDR: metrics.port
-AZP_REGISTERED: initRegister.enabled
-AZP_KEEP_LISTEN: keep.port
-AZP_KEEP_INTERVAL: keep.interval
-AZP_KEEP_PRUNE: keep.prune
-AZP_KEEP_OLDER_THAN: keep.olderThan
-AZP_KEEP_ANY_OWNER: keep.anyOwner
-AZP_KEEP_MATCH: keep.match
-AZP_KEEP_PLACEHOLDER: keep.placeholder.enabled
+{{- define "azptend.validateNetwork" -}}
+{{- $v := .Values -}}
+{{- if and $v.proxy.url $v.proxy.existingSecret -}}{{- fail "proxy.url and proxy.existingSecret are both set\nhint: remove one of them; the Secret has the whole URL" -}}{{- end -}}
+{{- if and $v.proxy.noProxy (not (or $v.proxy.url $v.proxy.existingSecret)) -}}{{- fail "proxy.noProxy is set, but proxy.url and proxy.existingSecret are not\nhint: set one of them" -}}{{- end -}}
+{{- if and $v.caCertificates.configMap $v.caCertificates.secret -}}{{- fail "caCertificates.configMap and caCertificates.secret are both set\nhint: remove one of them" -}}{{- end -}}
+{{- if and $v.keep.ingress.enabled (not (and $v.keep.enabled $v.keep.token.existingSecret $v.keep.service.enabled)) -}}
+{{- fail "keep.ingress.enabled is true, but the keeper's page has no Service\nhint: set keep.enabled, keep.service.enabled and keep.token.existingSecret" -}}
+{{- end -}}
+{{- if and $v.keep.ingress.enabled (not $v.keep.ingress.hosts) -}}{{- fail "keep.ingress.enabled is true, but keep.ingress.hosts is empty\nhint: set it to the host names of the page" -}}{{- end -}}
+{{- if eq (int $v.keep.port) (int $v.keep.healthPort) -}}{{- fail "keep.port and keep.healthPort are the same\nhint: use two ports" -}}{{- end -}}
 {{- end -}}

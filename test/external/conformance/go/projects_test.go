@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/microsoft/azure-devops-go-api/azuredevops/v7"
 	"github.com/microsoft/azure-devops-go-api/azuredevops/v7/core"
 	"github.com/microsoft/azure-devops-go-api/azuredevops/v7/graph"
@@ -31,6 +32,11 @@ func TestProject(t *testing.T) {
 	can := *project.Capabilities
 	if can["processTemplate"]["templateTypeId"] != "adcc42ab-9882-485e-a3ed-7678f01f66bc" || can["versioncontrol"]["sourceControlType"] != "Git" {
 		t.Errorf("its capabilities are %v", can)
+	}
+	id := uuid.MustParse(can["processTemplate"]["templateTypeId"])
+	process, err := projects.GetProcessById(ctx, core.GetProcessByIdArgs{ProcessId: &id})
+	if err != nil || *process.Name != can["processTemplate"]["templateName"] {
+		t.Errorf("its process is %+v, %v", process, err)
 	}
 	if *project.DefaultTeam.Name != "Project Team" || project.LastUpdateTime.Time.IsZero() || *project.Visibility != core.ProjectVisibilityValues.Private {
 		t.Errorf("the project is %+v", project)

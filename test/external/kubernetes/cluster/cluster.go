@@ -1,5 +1,5 @@
 // Package cluster starts and stops a Kubernetes control plane on loopback: etcd, the API server,
-// the controller manager and KEDA's operator. keda-and-kubernetes.md 2b and 3.
+// the controller manager and KEDA's operator, and a node. keda-and-kubernetes.md 2b and 3.
 package cluster
 
 import (
@@ -29,18 +29,19 @@ type Cluster struct {
 	stops      []func()
 }
 
-// Start starts everything except KEDA, with the programs in bin. Their files go into dir. Stop
-// stops them.
-func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
+// Start starts everything except KEDA and nodes, with the programs in bin. Their files go into dir.
+// heartbeats is whether nodes will send them: then a node that sends none is not ready. Stop stops
+// all programs.
+func Start(ctx context.Context, bin, dir string, heartbeats bool) (*Cluster, error) {
 	c := &Cluster{dir: dir, bin: bin}
-	if err := c.start(ctx); err != nil {
+	if err := c.start(ctx, heartbeats); err != nil {
 		c.Stop()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context) error {
+func (c *Cluster) start(ctx context.Context, heartbeats bool) error {
 	ports, err := FreePorts(4)
 	if err != nil {
 		return err
@@ -58,18 +59,22 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	if err := c.run("kube-apiserver", nil, "--etcd-servers="+etcd, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", ports[2]), "--cert-dir="+c.path("apiserver"), "--service-cluster-ip-range=10.96.0.0/24",
-		"--authorization-mode=RBAC", "--token-auth-file="+c.path("tokens.csv"), "--service-account-issuer=https://kubernetes.default.svc",
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
+		"--kubelet-preferred-address-types=InternalIP", "--token-auth-file="+c.path("tokens.csv"), "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+c.path("sa.pub"), "--service-account-signing-key-file="+c.path("sa.key"), "--endpoint-reconciler-type=none"); err != nil {
 		return err
 	}
 	if err := c.ready(ctx, "kube-apiserver", "https://"+c.APIServer+"/readyz"); err != nil {
 		return err
 	}
+	controllers := "--controllers=*,-node-ipam-controller,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller"
+	if !heartbeats {
+		controllers += ",-node-lifecycle-controller"
+	}
 	if err := c.run("kube-controller-manager", nil, "--kubeconfig="+c.Kubeconfig, "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[3]),
 		"--cert-dir="+c.path("controllers"), "--leader-elect=false", "--service-account-private-key-file="+c.path("sa.key"),
 		"--root-ca-file="+c.path("apiserver/apiserver.crt"),
-		// The test's nodes send no heartbeats.
-		"--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller"); err != nil {
+		controllers); err != nil {
 		return err
 	}
 	return c.ready(ctx, "kube-controller-manager", fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[3]))
@@ -103,12 +108,16 @@ func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }
 
 // run starts a program. Its output goes into a file with its name.
 func (c *Cluster) run(name string, env []string, args ...string) error {
+	path := filepath.Join(c.bin, name)
+	if _, err := os.Stat(path); err != nil {
+		path = name // Debian's, in PATH
+	}
 	log, err := os.Create(c.path(name + ".log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	p := exec.Command(filepath.Join(c.bin, name), args...)
+	p := exec.Command(path, args...)
 	p.Stdout, p.Stderr, p.Dir = log, log, c.dir
 	p.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir}, env...)
 	// It has its own process group, so that Ctrl-C reaches only the test, and it dies with the test.
@@ -134,18 +143,24 @@ func (c *Cluster) run(name string, env []string, args ...string) error {
 // ready waits until the program that was started last reports that it is ready.
 func (c *Cluster) ready(ctx context.Context, name, url string) error {
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: noVerify, DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	return c.until(ctx, name, func() bool {
+		answer, err := client.Do(request)
 		if err != nil {
-			return err
+			return false
 		}
-		request.Header.Set("Authorization", "Bearer "+token)
-		if answer, err := client.Do(request); err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}
+
+// until waits until the program that was started last does what ready checks.
+func (c *Cluster) until(ctx context.Context, name string, ready func() bool) error {
+	for !ready() {
 		select {
 		case <-c.ended[len(c.ended)-1]:
 			return fmt.Errorf("%s ended before it was ready: see %s", name, c.path(name+".log"))
@@ -154,6 +169,7 @@ func (c *Cluster) ready(ctx context.Context, name, url string) error {
 		case <-time.After(100 * time.Millisecond): // there is no event to wait for
 		}
 	}
+	return nil
 }
 
 // FreePorts returns different free ports of loopback.

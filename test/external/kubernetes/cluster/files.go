@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -46,7 +47,7 @@ func (c *Cluster) writeFiles(port int) error {
 	for name, content := range map[string][]byte{
 		"sa.key": private, "sa.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}),
 		"keda/tls.key": private, "keda/tls.crt": certificate, "keda/ca.crt": certificate,
-		"tokens.csv": []byte(token + `,administrator,administrator,"system:masters"` + "\n"),
+		"tokens.csv": []byte(token + `,administrator,administrator,"system:masters"` + "\n" + nodeToken + "," + nodeUser + "," + nodeUser + `,"system:nodes"` + "\n"),
 	} {
 		if err := os.MkdirAll(filepath.Dir(c.path(name)), 0o700); err != nil {
 			return err
@@ -55,10 +56,14 @@ func (c *Cluster) writeFiles(port int) error {
 			return err
 		}
 	}
+	return errors.Join(c.writeKubeconfig(c.Kubeconfig, token), c.writeKubeconfig(c.path("kubelet.conf"), nodeToken))
+}
+
+func (c *Cluster) writeKubeconfig(file, token string) error {
 	k := api.NewConfig()
 	k.Clusters["c"] = &api.Cluster{Server: c.Config.Host, InsecureSkipTLSVerify: true}
 	k.AuthInfos["a"] = &api.AuthInfo{Token: token}
 	k.Contexts["c"] = &api.Context{Cluster: "c", AuthInfo: "a"}
 	k.CurrentContext = "c"
-	return clientcmd.WriteToFile(*k, c.Kubeconfig)
+	return clientcmd.WriteToFile(*k, file)
 }

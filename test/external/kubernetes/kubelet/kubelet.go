@@ -19,21 +19,22 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/azptend/azptend/test/external/kubernetes/spec"
+	"github.com/azptend/azptend/test/external/kubernetes/webhook"
 )
 
 // Options configure a kubelet.
 type Options struct {
 	Client    kubernetes.Interface
-	Nodes     []string     // the simulated nodes; pods are bound in turn
-	Container string       // the program that starts a container (test/external/kubernetes/container)
-	Dir       string       // directory for the pods' volumes
-	Logs      string       // directory for the containers' output
-	Image     []spec.Mount // the image's folders
-	Files     []spec.Mount // the image's single files, read-only
-	Env       []string     // the image's environment
-	UID, GID  int          // the image's user
-	APIServer string       // host:port, which the pods get
-	Identity  *Webhook     // injects the settings of a workload identity; nil: no webhook
+	Nodes     []string         // the simulated nodes; pods are bound in turn
+	Container string           // the program that starts a container (test/external/kubernetes/container)
+	Dir       string           // directory for the pods' volumes
+	Logs      string           // directory for the containers' output
+	Image     []spec.Mount     // the image's folders
+	Files     []spec.Mount     // the image's single files, read-only
+	Env       []string         // the image's environment
+	UID, GID  int              // the image's user
+	APIServer string           // host:port, which the pods get
+	Identity  *webhook.Webhook // injects the settings of a workload identity; nil: no webhook
 }
 
 // Kubelet runs pods until its context ends.

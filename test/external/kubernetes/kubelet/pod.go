@@ -99,7 +99,7 @@ func (p *pod) prepare(ctx context.Context) error {
 		return err
 	}
 	if p.k.Identity != nil {
-		if err := p.k.Identity.inject(ctx, p.k.Client, p.v1); err != nil {
+		if err := p.k.Identity.Inject(ctx, p.v1); err != nil {
 			return err
 		}
 		for i, c := range p.v1.Spec.InitContainers {

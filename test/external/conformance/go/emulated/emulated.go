@@ -13,13 +13,16 @@ import (
 	"testing"
 )
 
+// Address is where Start's emulator and PlayEntra listen.
+var Address = "127.0.0.1"
+
 // Org is the organisation's name. It has capitals to test azure-devops-go-api, which lower-cases
 // the whole address.
 const Org = "Contoso"
 
 // Emulator is an "azptend-lab emulate" process that runs until the test ends.
 type Emulator struct {
-	URL string // http://127.0.0.1:port
+	URL string // http://Address:port
 	Org string // URL/Contoso, for AZP_URL and clients
 	PAT string // of an administrator of all pools
 
@@ -62,7 +65,7 @@ func environment(home string, more ...string) []string {
 func Start(t testing.TB, pools ...string) *Emulator {
 	t.Helper()
 	e := &Emulator{agentDir: filepath.Join(t.TempDir(), "agent")}
-	args := []string{"emulate", "--listen", "127.0.0.1:0", "--org", Org, "--agent-dir", e.agentDir, "--host", "login.microsoftonline.com"} // the host that Entra simulates
+	args := []string{"emulate", "--listen", Address + ":0", "--org", Org, "--agent-dir", e.agentDir, "--host", "login.microsoftonline.com"} // the host that Entra simulates
 	for _, p := range pools {
 		args = append(args, "--pool", p)
 	}

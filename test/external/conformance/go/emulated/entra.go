@@ -29,7 +29,7 @@ import (
 // libraries require. Its address differs from the real one. Requests of the libraries to the real
 // address (for the list of clouds) come here too, through a proxy that forwards everything here.
 type Entra struct {
-	URL   string // https://127.0.0.1:port/
+	URL   string // https://Address:port/
 	CA    string // file with the certificate authority to trust
 	Proxy string // for HTTPS_PROXY: loopback addresses do not go through it
 
@@ -67,6 +67,10 @@ func PlayEntra() (*Entra, error) {
 		}
 		behind.ServeHTTP(w, r)
 	}))
+	front.Listener.Close() // of loopback
+	if front.Listener, err = net.Listen("tcp", Address+":0"); err != nil {
+		return nil, err
+	}
 	front.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	front.StartTLS()
 	proxy := httptest.NewServer(proxyTo(front.Listener.Addr().String()))
@@ -145,7 +149,7 @@ func selfSigned(host string) (tls.Certificate, []byte, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "entra, played"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{host}, IPAddresses: []net.IP{net.ParseIP(Address)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
