@@ -11,4 +11,8 @@ FROM scratch
 COPY --from=build --chown=0:0 /azptend /azptend
 USER 10001:10001
 HEALTHCHECK NONE
+ARG AZPTEND_REF=main
+LABEL org.opencontainers.image.title="azptend" org.opencontainers.image.description="azptend, for COPY --from" \
+    org.opencontainers.image.source="https://github.com/azptend/azptend" org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="$AZPTEND_REF"
 ENTRYPOINT ["/azptend"]

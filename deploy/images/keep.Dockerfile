@@ -12,5 +12,9 @@ COPY --from=build --chown=0:0 /azptend /azptend
 USER 10001:10001
 # No agent runs here, so there is no HEALTHCHECK; the keeper's health is /healthz on AZP_KEEP_LISTEN.
 HEALTHCHECK NONE
+ARG AZPTEND_REF=main
+LABEL org.opencontainers.image.title="azptend-keep" org.opencontainers.image.description="the keeper of Azure Pipelines agent pools, and every command that runs no agent" \
+    org.opencontainers.image.source="https://github.com/azptend/azptend" org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="$AZPTEND_REF"
 ENTRYPOINT ["/azptend"]
 CMD ["keep"]
