@@ -129,7 +129,7 @@ func (c *agentFilter) matches(a azdo.Agent) bool {
 		}
 	}
 	return pool.MatchName(c.match, a.Name) &&
-		(!c.mine || pool.Ours(a)) &&
+		(!c.mine || pool.HasOwnerTag(a)) &&
 		(len(c.names) == 0 || slices.ContainsFunc(c.names, func(n string) bool { return strings.EqualFold(n, a.Name) })) &&
 		(len(c.chosen) == 0 || slices.Contains(c.chosen, pool.StateOf(a)))
 }

@@ -84,7 +84,7 @@ func timeOrNil(t azdo.Time) *time.Time {
 }
 
 func ownerOf(a azdo.Agent) *ownerRow {
-	if !pool.Ours(a) {
+	if !pool.HasOwnerTag(a) {
 		return nil
 	}
 	marks := a.UserCapabilities

@@ -160,7 +160,7 @@ func (r *pruner) printDryRun(out pruneReport) error {
 		}
 	}
 	r.p.note("%s among %s", text.Count(out.Ghosts, "ghost"), text.Count(len(out.Agents), "agent"))
-	if others := out.count(pool.NotOurs); others > 0 {
+	if others := out.count(pool.NoOwnerTag); others > 0 {
 		r.p.note("%s without azptend's owner tag: use --any-owner to include them", text.Count(others, "offline agent"))
 	}
 	if out.Ghosts > 0 {

@@ -9,7 +9,7 @@ import (
 type LogEntry struct {
 	At      time.Time
 	Pool    string
-	Message string // "removed agent "x" (7): offline for 3h, ours"
+	Message string // "removed agent "x" (7): offline for 3h, registered by azptend"
 	Failed  bool   // it failed, or something is wrong
 }
 

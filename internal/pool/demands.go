@@ -41,7 +41,7 @@ func collectNeeds(agents []azdo.Agent, queue []azdo.JobRequest) []jobNeed {
 	}
 	byText := map[string]jobNeed{}
 	for _, a := range agents {
-		if last := a.LastCompletedRequest; last != nil && len(last.Demands) > 0 && !Ours(a) {
+		if last := a.LastCompletedRequest; last != nil && len(last.Demands) > 0 && !HasOwnerTag(a) {
 			w := newJobNeed(last.Demands)
 			w.ranByIDs = append(byText[w.demandText].ranByIDs, a.ID)
 			byText[w.demandText] = w

@@ -47,30 +47,30 @@ type Reason string
 
 // The reasons. Dead and RemovalRequested make a ghost; with all others an agent stays.
 const (
-	Dead             Reason = "dead"        // offline for longer than the rules say
-	RemovalRequested Reason = "asked"       // it asks a keeper to remove it, and has ended
-	NotNamed         Reason = "not-named"   // the rules name others
-	NoMatch          Reason = "no-match"    // its name does not match
-	Online           Reason = "online"      // it has a session
-	HasJob           Reason = "has-job"     // a job request is assigned to it
-	IsPlaceholder    Reason = "placeholder" // a placeholder by its tag, version or name
-	NotOurs          Reason = "not-ours"    // it has no owner tag of azptend
-	TooRecent        Reason = "young"       // not offline for long enough
-	UnknownAge       Reason = "undated"     // it is not known since when it is offline
-	OnlyMatch        Reason = "only-match"  // without it, no agent would match some job's demands
+	Dead             Reason = "dead"         // offline for longer than the rules say
+	RemovalRequested Reason = "asked"        // it asks a keeper to remove it, and has ended
+	NotNamed         Reason = "not-named"    // the rules name others
+	NoMatch          Reason = "no-match"     // its name does not match
+	Online           Reason = "online"       // it has a session
+	HasJob           Reason = "has-job"      // a job request is assigned to it
+	IsPlaceholder    Reason = "placeholder"  // a placeholder by its tag, version or name
+	NoOwnerTag       Reason = "no-owner-tag" // it has no owner tag of azptend
+	TooRecent        Reason = "young"        // not offline for long enough
+	UnknownAge       Reason = "undated"      // it is not known since when it is offline
+	OnlyMatch        Reason = "only-match"   // without it, no agent would match some job's demands
 )
 
 // Verdict says whether one agent is a ghost, and why.
 type Verdict struct {
 	Agent  azdo.Agent
 	Reason Reason
-	Why    string // for a person: "offline for 3h, ours"
+	Why    string // for a person: "offline for 3h, registered by azptend"
 }
 
 // Ghost says whether the agent is to be removed.
 func (v Verdict) Ghost() bool { return v.Reason == Dead || v.Reason == RemovalRequested }
 
-// String is the verdict in a line: "ghost: offline for 3h, ours".
+// String is the verdict in a line: "ghost: offline for 3h, registered by azptend".
 func (v Verdict) String() string {
 	if v.Ghost() {
 		return "ghost: " + v.Why
@@ -118,8 +118,8 @@ func (r Rules) judge(a azdo.Agent, busy bool, now time.Time) Verdict {
 		return Verdict{a, HasJob, "has a job"}
 	case placeholder != "" && !r.isNamed(a.Name):
 		return Verdict{a, IsPlaceholder, placeholder}
-	case !r.AnyOwner && !Ours(a):
-		return Verdict{a, NotOurs, "not ours"}
+	case !r.AnyOwner && !HasOwnerTag(a):
+		return Verdict{a, NoOwnerTag, "it has no owner tag"}
 	}
 	reason, why := r.offlineVerdict(a, now)
 	return Verdict{a, reason, why}
@@ -129,8 +129,8 @@ func (r Rules) isNamed(name string) bool {
 	return slices.ContainsFunc(r.Names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// Ours says whether an azptend registered the agent: it has an owner tag.
-func Ours(a azdo.Agent) bool {
+// HasOwnerTag says whether an azptend registered the agent: it has an owner tag.
+func HasOwnerTag(a azdo.Agent) bool {
 	return a.UserCapabilities[agentdir.TagKind] != "" || a.UserCapabilities[agentdir.TagInstance] != ""
 }
 
@@ -180,9 +180,9 @@ func (r Rules) offlineVerdict(a azdo.Agent, now time.Time) (Reason, string) {
 	if since.IsZero() {
 		return UnknownAge, "it is not known since when it is offline"
 	}
-	owner := "ours"
-	if !Ours(a) {
-		owner = "not ours"
+	owner := "registered by azptend"
+	if !HasOwnerTag(a) {
+		owner = "without an owner tag"
 	}
 	age, atLeast := now.Sub(since), max(r.OlderThan, MinOffline)
 	switch {

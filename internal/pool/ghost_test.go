@@ -84,12 +84,12 @@ func TestOneAgent(t *testing.T) {
 		rules pool.Rules
 		want  string
 	}{
-		{"a dead one", dead("a"), pool.Rules{}, "ghost: offline for 3h, ours"},
-		{"disabled, too", dead("a", disabled), pool.Rules{}, "ghost: offline for 3h, ours"},
+		{"a dead one", dead("a"), pool.Rules{}, "ghost: offline for 3h, registered by azptend"},
+		{"disabled, too", dead("a", disabled), pool.Rules{}, "ghost: offline for 3h, registered by azptend"},
 		{"older than it is", dead("a"), pool.Rules{OlderThan: 4 * time.Hour}, "stays: younger than 4h"},
 		{"as old as that", dead("a"), pool.Rules{OlderThan: 3 * time.Hour}, "stays: younger than 3h"},
 		{"the floor", dead("a", since(14*time.Minute)), pool.Rules{OlderThan: time.Second}, "stays: younger than 15m"},
-		{"past the floor", dead("a", since(16*time.Minute)), pool.Rules{OlderThan: -time.Hour}, "ghost: offline for 16m, ours"},
+		{"past the floor", dead("a", since(16*time.Minute)), pool.Rules{OlderThan: -time.Hour}, "ghost: offline for 16m, registered by azptend"},
 		{"created later than its status changed", dead("a", created(time.Minute)), pool.Rules{}, "stays: younger than 15m"},
 		{"of the future", dead("a", since(-time.Hour)), pool.Rules{}, "stays: younger than 15m"},
 		{"without a date", dead("a", undated), pool.Rules{}, "stays: it is not known since when it is offline"},
@@ -98,23 +98,23 @@ func TestOneAgent(t *testing.T) {
 		{"with a job", dead("a", busy), pool.Rules{}, "stays: has a job"},
 		{"named, with a job", dead("a", busy), pool.Rules{Names: []string{"a"}}, "stays: has a job"},
 		{"our placeholder", dead("a", placing), anyOwner, "stays: placeholder (azptend's kind)"},
-		{"our placeholder, named", dead("Ab", placing), pool.Rules{Names: []string{"x", "aB"}}, "ghost: offline for 3h, ours"},
+		{"our placeholder, named", dead("Ab", placing), pool.Rules{Names: []string{"x", "aB"}}, "ghost: offline for 3h, registered by azptend"},
 		{"another's placeholder", dead("a", farFuture), anyOwner, "stays: placeholder of another tool (version 99.999.9)"},
-		{"another's placeholder, named", dead("a", farFuture), pool.Rules{AnyOwner: true, Names: []string{"a"}}, "ghost: offline for 3h, not ours"},
-		{"another's placeholder, named as if it were ours", dead("a", farFuture), pool.Rules{Names: []string{"a"}}, "stays: not ours"},
+		{"another's placeholder, named", dead("a", farFuture), pool.Rules{AnyOwner: true, Names: []string{"a"}}, "ghost: offline for 3h, without an owner tag"},
+		{"another's placeholder, named as if it were ours", dead("a", farFuture), pool.Rules{Names: []string{"a"}}, "stays: it has no owner tag"},
 		{"by its name", dead("Place-Holder_1", theirs), anyOwner, "stays: named like a placeholder"},
-		{"our agent of such a name", dead("azp-template-x1"), pool.Rules{}, "ghost: offline for 3h, ours"},
-		{"not ours", dead("a", theirs), pool.Rules{}, "stays: not ours"},
-		{"not ours, and taken", dead("a", theirs), anyOwner, "ghost: offline for 3h, not ours"},
+		{"our agent of such a name", dead("azp-template-x1"), pool.Rules{}, "ghost: offline for 3h, registered by azptend"},
+		{"not ours", dead("a", theirs), pool.Rules{}, "stays: it has no owner tag"},
+		{"not ours, and taken", dead("a", theirs), anyOwner, "ghost: offline for 3h, without an owner tag"},
 		{"of another name", dead("linux-1"), pool.Rules{Match: "win-*"}, "stays: its name does not match win-*"},
-		{"of the name", dead("Linux-1"), pool.Rules{Match: "linux-?"}, "ghost: offline for 3h, ours"},
+		{"of the name", dead("Linux-1"), pool.Rules{Match: "linux-?"}, "ghost: offline for 3h, registered by azptend"},
 		{"not named", dead("a"), pool.Rules{Names: []string{"b"}}, "stays: not named"},
 		{"a keeper is asked", dead("a", lent, since(90*time.Second)), pool.Rules{OlderThan: 24 * time.Hour}, "ghost: offline for 1m, and a keeper is asked to remove it"},
 		{"a keeper is asked, and its listener may be replacing itself", dead("a", lent, since(30*time.Second)), pool.Rules{}, "stays: younger than 15m"},
 		{"a keeper is asked, and it is still to start", dead("a", lent, created(10*time.Minute), neverRan), pool.Rules{}, "stays: younger than 15m"},
 		{"a keeper is asked, and its dates are a moment apart", dead("a", lent, created(10*time.Minute), since(10*time.Minute-300*time.Millisecond)), pool.Rules{},
 			"stays: younger than 15m"},
-		{"a keeper is asked, and it never started", dead("a", lent, neverRan), pool.Rules{}, "ghost: offline for 24h, ours"},
+		{"a keeper is asked, and it never started", dead("a", lent, neverRan), pool.Rules{}, "ghost: offline for 24h, registered by azptend"},
 		{"a keeper is asked, online", dead("a", lent, online), pool.Rules{}, "stays: online"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestWithoutItNothingMatches(t *testing.T) {
 		}
 		return r
 	}
-	const ghost, only, waits = "ghost: offline for 3h, not ours", "stays: only match for demand docker", "stays: only match for a job that waits, with demand docker"
+	const ghost, only, waits = "ghost: offline for 3h, without an owner tag", "stays: only match for demand docker", "stays: only match for a job that waits, with demand docker"
 	for _, tt := range []struct {
 		name   string
 		rules  pool.Rules
@@ -157,15 +157,15 @@ func TestWithoutItNothingMatches(t *testing.T) {
 		{"all demands together", anyOwner, numbered(dead("a", theirs, docker, can("gpu", "a100"), ran("gpu -equals A100", "docker")), dead("b", docker, online)), nil,
 			[]string{"stays: only match for demand docker, gpu -equals A100", "stays: online"}},
 		{"named", pool.Rules{AnyOwner: true, Names: []string{"a"}}, numbered(dead("a", theirs, docker, ran("docker"))), nil, []string{ghost}},
-		{"ours needs no guard against jobs to come", anyOwner, numbered(dead("a", docker, ran("docker"))), nil, []string{"ghost: offline for 3h, ours"}},
+		{"ours needs no guard against jobs to come", anyOwner, numbered(dead("a", docker, ran("docker"))), nil, []string{"ghost: offline for 3h, registered by azptend"}},
 		{"ours, and a job waits", pool.Rules{}, numbered(dead("a", docker)), []azdo.JobRequest{waiting("docker")}, []string{waits}},
 		{"a job of no demands waits", pool.Rules{}, numbered(dead("a"), dead("b", since(time.Hour))), []azdo.JobRequest{waiting()},
-			[]string{"ghost: offline for 3h, ours", "stays: only match for a job that waits"}},
-		{"the server's word", pool.Rules{}, numbered(dead("a"), dead("b", docker)), []azdo.JobRequest{matched(1, 9)}, []string{waits, "ghost: offline for 3h, ours"}},
+			[]string{"ghost: offline for 3h, registered by azptend", "stays: only match for a job that waits"}},
+		{"the server's word", pool.Rules{}, numbered(dead("a"), dead("b", docker)), []azdo.JobRequest{matched(1, 9)}, []string{waits, "ghost: offline for 3h, registered by azptend"}},
 		{"the server's word of one that runs", pool.Rules{}, numbered(dead("a", docker), dead("b", online)), []azdo.JobRequest{matched(1, 2)},
-			[]string{"ghost: offline for 3h, ours", "stays: online"}},
+			[]string{"ghost: offline for 3h, registered by azptend", "stays: online"}},
 		{"a job that was given away", pool.Rules{}, numbered(dead("a"), dead("b")),
-			[]azdo.JobRequest{{AssignTime: azdo.Time{Time: noon}, ReservedAgent: &azdo.Agent{ID: 2}}}, []string{"ghost: offline for 3h, ours", "stays: has a job"}},
+			[]azdo.JobRequest{{AssignTime: azdo.Time{Time: noon}, ReservedAgent: &azdo.Agent{ID: 2}}}, []string{"ghost: offline for 3h, registered by azptend", "stays: has a job"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string

@@ -153,14 +153,14 @@ func (s script) dishonestCode(code string) string {
 	return fmt.Sprintf("has no line \"ends NAME %s\" for an azptend run that it started", code)
 }
 
-// runs says whether an actor is azptend run.
+// runs says whether an process is azptend run.
 func (s script) runs(actor string) bool {
 	return slices.ContainsFunc(s.lines, func(line string) bool {
 		return strings.HasPrefix(line, "start "+actor+" ") && running.MatchString(line)
 	})
 }
 
-// kills says whether a script kills an actor: then its exit code is not azptend's.
+// kills says whether a script kills an process: then its exit code is not azptend's.
 func (s script) kills(actor string) bool { return slices.Contains(s.lines, "signal KILL "+actor) }
 
 // dishonestSetting checks that a script sets the setting, starts azptend with it, and checks

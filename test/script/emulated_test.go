@@ -57,8 +57,8 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	if err != nil {
 		events, _ := s.emulator.Events(ctx, 0)
-		for name, a := range s.actors {
-			ts.Logf("%s said:\n%s", name, a.Said())
+		for name, a := range s.processes {
+			ts.Logf("%s said:\n%s", name, a.Output())
 		}
 		ts.Fatalf("no %s: %v; there were %+v", words(args), err, events)
 	}
@@ -207,7 +207,7 @@ func cmdKeeps(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keeps NAME")
 	}
 	s := stageOf(ts)
-	pids := process.Descendants(s.actor(ts, args[0]).Pid())
+	pids := process.Descendants(s.process(ts, args[0]).Pid())
 	if len(pids) == 0 {
 		ts.Fatalf("%s has no listener", args[0])
 	}

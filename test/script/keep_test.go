@@ -19,12 +19,12 @@ func cmdPage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: page NAME")
 	}
-	a := stageOf(ts).actor(ts, args[0])
+	a := stageOf(ts).process(ts, args[0])
 	where := regexp.MustCompile(`page=(\S+)(?: health=(\S+))?\n`)
 	ctx, cancel := inTime()
 	defer cancel()
 	ts.Check(a.Says(ctx, where))
-	found := where.FindStringSubmatch(a.Said())
+	found := where.FindStringSubmatch(a.Output())
 	ts.Setenv("PAGE", strings.TrimSuffix(found[1], "/"))
 	ts.Setenv("HEALTH", strings.TrimSuffix(found[2], "/"))
 }

@@ -106,15 +106,15 @@ func TestScripts(t *testing.T) {
 
 // stage is the environment of a script: an emulator and the processes that it started.
 type stage struct {
-	emulator *emulator.Emulator
-	seen     uint64 // the last event that await returned
-	holds    []string
-	actors   map[string]*process.Actor
-	systemd  *systemd
-	secrets  map[string]string // secrets by name, which no job may find
-	proxied  atomic.Int64      // requests through the script's proxy
-	leases   map[string]*os.File
-	sidecar  sidecar
+	emulator  *emulator.Emulator
+	seen      uint64 // the last event that await returned
+	holds     []string
+	processes map[string]*process.Process
+	systemd   *systemd
+	secrets   map[string]string // secrets by name, which no job may find
+	proxied   atomic.Int64      // requests through the script's proxy
+	leases    map[string]*os.File
+	sidecar   sidecar
 }
 
 type stageKey struct{}
@@ -128,10 +128,10 @@ func setUp(env *testscript.Env) error {
 	}
 	server, entra := httptest.NewServer(e), httptest.NewTLSServer(e)
 	agentDir := filepath.Join(env.WorkDir, "agent")
-	s := &stage{emulator: e, actors: map[string]*process.Actor{}, secrets: map[string]string{"PAT": e.DefaultPAT}, leases: map[string]*os.File{}}
+	s := &stage{emulator: e, processes: map[string]*process.Process{}, secrets: map[string]string{"PAT": e.DefaultPAT}, leases: map[string]*os.File{}}
 	env.Defer(func() {
 		process.KillAllIn(agentDir) // processes of an azptend that crashed, which have its output open
-		for _, a := range s.actors {
+		for _, a := range s.processes {
 			a.Kill()
 		}
 		process.KillAllIn(agentDir)

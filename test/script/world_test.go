@@ -90,7 +90,7 @@ func cmdLimit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: limit NAME")
 	}
-	pid := stageOf(ts).actor(ts, args[0]).Pid()
+	pid := stageOf(ts).process(ts, args[0]).Pid()
 	ts.Check(unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: 3}, nil))
 }
 
@@ -102,7 +102,7 @@ func cmdNoFork(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	uid, err := strconv.ParseUint(args[1], 10, 32)
 	ts.Check(err)
-	pid := stageOf(ts).actor(ts, args[0]).Pid()
+	pid := stageOf(ts).process(ts, args[0]).Pid()
 	// Run as that user, because root in a container may lack CAP_SYS_RESOURCE.
 	c := exec.Command("prlimit", "--nproc=0:0", "--pid", fmt.Sprint(pid))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}

@@ -142,7 +142,7 @@ func TestEachGuardIsNeeded(t *testing.T) {
 					t.Errorf("without %s the thief did not get %s by %s: %v", tt.guard, want.What, want.How, l.findings)
 				}
 			}
-			said := h.actor.Said()
+			said := h.process.Output()
 			if believed := strings.Contains(said, forged); believed != (tt.guard == "closed-port") {
 				t.Errorf("azptend believed the thief: %v; azptend said:\n%s", believed, said)
 			}
@@ -228,7 +228,7 @@ func TestForeignConnectionToNotificationPort(t *testing.T) {
 				h.says("A job started")
 			}
 			h.drain(1)
-			if said := h.actor.Said(); strings.Contains(said, forged) == guarded {
+			if said := h.process.Output(); strings.Contains(said, forged) == guarded {
 				t.Errorf("findings %v; azptend said:\n%s", l.findings, said)
 			}
 		})
@@ -267,7 +267,7 @@ func TestManyConnectionsToNotificationPort(t *testing.T) {
 			h.says("A job started")
 			h.drain(1)
 			h.says("A job finished")
-			said := h.actor.Said()
+			said := h.process.Output()
 			if n := strings.Count(said, "Rejected a connection"); n != 2 {
 				t.Errorf("azptend logged %d times that it rejected a connection:\n%s", n, said)
 			}

@@ -37,7 +37,7 @@ type harness struct {
 	began        time.Time
 	dir          string // contains all directories; every user can enter it
 	agent        string
-	actor        *process.Actor
+	process      *process.Process
 	seen         uint64
 	secrets      map[string]string // by name
 	env          []string
@@ -65,8 +65,8 @@ func newHarness(t *testing.T, where *network) *harness {
 	h := &harness{t: t, ctx: ctx, network: where, emulator: e, recorder: r, url: server.URL, dir: dir, agent: filepath.Join(dir, "agent"),
 		began: time.Now().Add(-time.Second), secrets: map[string]string{}}
 	t.Cleanup(func() {
-		if h.actor != nil {
-			h.actor.Kill()
+		if h.process != nil {
+			h.process.Kill()
 		}
 		e.Close()
 		server.Close()
@@ -103,7 +103,7 @@ func (h *harness) start(a account, program string, args ...string) {
 			err = dropAllBut(a.caps)
 		}
 		if err == nil {
-			h.actor, err = process.Act(cmd)
+			h.process, err = process.Start(cmd)
 		}
 		return err
 	}))
@@ -130,10 +130,10 @@ func (h *harness) command(a account, program string, args ...string) *exec.Cmd {
 func (h *harness) supervisor() int {
 	h.t.Helper()
 	if !h.underShell {
-		return h.actor.Pid()
+		return h.process.Pid()
 	}
 	if h.childPID == 0 { // the first child; remembered, because it is needed after its exit too
-		below := process.Descendants(h.actor.Pid())
+		below := process.Descendants(h.process.Pid())
 		if len(below) == 0 {
 			h.fatalf("the shell has started nothing")
 		}
@@ -171,7 +171,7 @@ func (h *harness) await(kind string) emulator.Event {
 // says waits until azptend has logged a match of the pattern.
 func (h *harness) says(pattern string) {
 	h.t.Helper()
-	if err := h.actor.Says(h.ctx, regexp.MustCompile(pattern)); err != nil {
+	if err := h.process.Says(h.ctx, regexp.MustCompile(pattern)); err != nil {
 		h.fatalf("azptend does not say %q", pattern)
 	}
 }
@@ -179,8 +179,8 @@ func (h *harness) says(pattern string) {
 func (h *harness) fatalf(format string, args ...any) {
 	h.t.Helper()
 	said := ""
-	if h.actor != nil {
-		said = h.actor.Said()
+	if h.process != nil {
+		said = h.process.Output()
 	}
 	h.t.Fatalf(format+"\nazptend said:\n%s", append(args, said)...)
 }
@@ -336,7 +336,7 @@ func (h *harness) drain(id int64) {
 	if !h.external {
 		removing = h.hold("DELETE", `/agents/\d+`, h.commandLines)
 	}
-	check(h.t, h.actor.Signal(syscall.SIGTERM))
+	check(h.t, h.process.Signal(syscall.SIGTERM))
 	if h.external {
 		h.says("msg=Draining")
 	} else {
@@ -351,11 +351,11 @@ func (h *harness) drain(id int64) {
 		h.await(emulator.EventAgentRemoved)
 	}
 	select {
-	case <-h.actor.Done():
+	case <-h.process.Done():
 	case <-h.ctx.Done():
 		h.fatalf("azptend does not end")
 	}
-	if code := h.actor.Code(); code != 0 {
+	if code := h.process.Code(); code != 0 {
 		h.fatalf("azptend ended with %d", code)
 	}
 }
@@ -384,7 +384,7 @@ func (h *harness) pages() []byte {
 	if h.network != nil {
 		return []byte("out of reach")
 	}
-	where := pageURL.FindStringSubmatch(h.actor.Said())
+	where := pageURL.FindStringSubmatch(h.process.Output())
 	if where == nil {
 		h.fatalf("nothing is shown")
 	}
@@ -408,7 +408,7 @@ func (h *harness) publicFindings() []finding {
 	h.t.Helper()
 	dir := filepath.Join(h.dir, "public")
 	check(h.t, os.Mkdir(dir, 0o700))
-	said := h.actor.Said()
+	said := h.process.Output()
 	state, err := json.Marshal(h.emulator.State())
 	check(h.t, err)
 	_, _, sent := h.recorder.tokens()

@@ -281,7 +281,7 @@ func playCell(t *testing.T, setup identitySetup, a account) string {
 	if l.end.Processes < 3 || l.end.Files < 3 {
 		t.Errorf("the thief searched too little: %+v", l.end)
 	}
-	if warned := strings.Contains(h.actor.Said(), "in the environment of a parent process of azptend"); warned != slices.ContainsFunc(l.findings, inShellEnviron) {
+	if warned := strings.Contains(h.process.Output(), "in the environment of a parent process of azptend"); warned != slices.ContainsFunc(l.findings, inShellEnviron) {
 		t.Errorf("azptend warns of the process above it: %v", warned)
 	}
 	if why != "" && stolen == 0 {
@@ -290,11 +290,11 @@ func playCell(t *testing.T, setup identitySetup, a account) string {
 	if everywhere := a.root && a.caps == nil && a.jobs == ""; why == "" && !everywhere && l.end.Denied < 5 {
 		t.Errorf("only %d attempts of the thief were denied", l.end.Denied)
 	}
-	if said := h.actor.Said(); strings.Contains(said, forged) {
+	if said := h.process.Output(); strings.Contains(said, forged) {
 		t.Errorf("azptend believed the thief:\n%s", said)
 	}
 	if t.Failed() {
-		said := h.actor.Said()
+		said := h.process.Output()
 		t.Logf("%+v\n%v\nazptend said:\n%s", l.end, l.findings, said)
 	}
 	if why == "" {

@@ -81,6 +81,9 @@ func promiseAgent(t *testing.T, what string, pod corev1.PodTemplateSpec) {
 			t.Errorf("%s: a stuck azptend stays for the pod's grace period after its %s probe failed", what, name)
 		}
 	}
+	if probe := agent.LivenessProbe; probe != nil && probe.FailureThreshold*probe.PeriodSeconds < 300 {
+		t.Errorf("%s: an overloaded node would cost the job within %d s", what, probe.FailureThreshold*probe.PeriodSeconds)
+	}
 	if probe := agent.LivenessProbe; probe != nil && strings.Contains(strings.Join(probe.Exec.Command, " "), "--ready") {
 		t.Errorf("%s: the liveness probe would kill an agent that finishes its job", what)
 	}

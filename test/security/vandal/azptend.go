@@ -11,7 +11,7 @@ import (
 
 // azptend is a running azptend process.
 type azptend struct {
-	*process.Actor
+	*process.Process
 	asked      time.Time  // when it got SIGTERM; zero: not yet
 	peakMemory func() int // bytes
 }
@@ -25,11 +25,11 @@ const noise = "vandal-noise"
 
 func startAzptend(cmd *exec.Cmd) (*azptend, error) {
 	// Something that azptend left running may hold the pipe open.
-	a, err := process.ActWith(cmd, process.Output{Keep: withoutNoise, Linger: 2 * time.Second})
+	a, err := process.StartWith(cmd, process.OutputOptions{Keep: withoutNoise, Linger: 2 * time.Second})
 	if err != nil {
 		return nil, err
 	}
-	return &azptend{Actor: a, peakMemory: a.WatchMemory()}, nil
+	return &azptend{Process: a, peakMemory: a.WatchMemory()}, nil
 }
 
 // withoutNoise drops the vandal's lines. Of very long output it keeps only azptend's own

@@ -150,7 +150,7 @@ func (p *play) stillRunning() map[int]string {
 func (p *play) output() string {
 	var all strings.Builder
 	for _, a := range p.runs {
-		all.WriteString(a.Said())
+		all.WriteString(a.Output())
 	}
 	return all.String()
 }

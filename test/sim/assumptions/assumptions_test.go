@@ -150,7 +150,7 @@ type agentRun struct {
 	ctx       context.Context
 	pool, dir string
 	seen      uint64
-	actors    []*process.Actor
+	processes []*process.Process
 	failed    error
 }
 
@@ -169,13 +169,13 @@ func (w *serverCase) run(pool string, scenario func(*agentRun)) {
 	if b.failed = programs.LayOut(filepath.Join(dir, "agent")); b.failed == nil {
 		scenario(b)
 	}
-	for _, a := range b.actors {
+	for _, a := range b.processes {
 		a.Kill()
 	}
 	if why := b.judge(); why != "" {
 		said := ""
-		for _, a := range b.actors {
-			said += "\n" + a.Said()
+		for _, a := range b.processes {
+			said += "\n" + a.Output()
 		}
 		w.t.Errorf("%s: %s: %s; azptend said:%s", w.name, pool, why, said)
 	}
@@ -211,7 +211,7 @@ func (b *agentRun) step(what string, do func() error) {
 	}
 }
 
-func (b *agentRun) start(args ...string) (a *process.Actor) {
+func (b *agentRun) start(args ...string) (a *process.Process) {
 	b.step("start", func() (err error) {
 		cmd := exec.Command(programs.Azptend, append([]string{"run"}, args...)...)
 		cmd.Dir = b.dir
@@ -221,8 +221,8 @@ func (b *agentRun) start(args ...string) (a *process.Actor) {
 		}
 		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+b.dir, "AZP_POOL="+b.pool, "AZP_AGENT_DIR="+filepath.Join(b.dir, "agent"),
 			"AZP_AGENT_NAME=assumed", "AZP_PLATFORM=none", "AZP_GRACE_PERIOD=1m", "AZPTEND_FAKEAGENT_TIME_SCALE="+fmt.Sprint(scale))
-		if a, err = process.Act(cmd); err == nil {
-			b.actors = append(b.actors, a)
+		if a, err = process.Start(cmd); err == nil {
+			b.processes = append(b.processes, a)
 		}
 		return err
 	})
@@ -238,7 +238,7 @@ func (b *agentRun) await(kind string) {
 	})
 }
 
-func (b *agentRun) says(a *process.Actor, what string) {
+func (b *agentRun) says(a *process.Process, what string) {
 	b.step("says "+what, func() error { return a.Says(b.ctx, regexp.MustCompile(regexp.QuoteMeta(what))) })
 }
 
@@ -249,11 +249,11 @@ func (b *agentRun) queue(script string) {
 	})
 }
 
-func (b *agentRun) signal(a *process.Actor, s syscall.Signal) {
+func (b *agentRun) signal(a *process.Process, s syscall.Signal) {
 	b.step("signal", func() error { return a.Signal(s) })
 }
 
-func (b *agentRun) ends(a *process.Actor, code int) {
+func (b *agentRun) ends(a *process.Process, code int) {
 	b.step("ends", func() error {
 		select {
 		case <-a.Done():

@@ -63,7 +63,7 @@ func keepOnce(binary string, delay time.Duration, agents int) (keepRun, error) {
 	for _, v := range e.Environment(server.URL) {
 		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
 	}
-	a, err := process.Act(azptend)
+	a, err := process.Start(azptend)
 	if err != nil {
 		return run, err
 	}
@@ -74,14 +74,14 @@ func keepOnce(binary string, delay time.Duration, agents int) (keepRun, error) {
 		run.Polls, run.Calls = countPolls(e.Calls())
 		if time.Since(begun) > 10*time.Minute {
 			a.Kill()
-			return run, fmt.Errorf("azptend keep has polled only %d times:\n%s", run.Polls, a.Said())
+			return run, fmt.Errorf("azptend keep has polled only %d times:\n%s", run.Polls, a.Output())
 		}
 	}
 	begun = time.Now()
 	_ = a.Signal(syscall.SIGTERM)
 	<-a.Done()
 	if a.Code() != 0 {
-		return run, fmt.Errorf("azptend keep: exit code %d\n%s", a.Code(), a.Said())
+		return run, fmt.Errorf("azptend keep: exit code %d\n%s", a.Code(), a.Output())
 	}
 	run.End, run.Megabytes = a.Ended().Sub(begun), float64(most())/1e6
 	run.CPU = azptend.ProcessState.UserTime() + azptend.ProcessState.SystemTime()

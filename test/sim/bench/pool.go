@@ -57,7 +57,7 @@ func pruneOnce(binary string, delay time.Duration, agents int, args []string) (p
 		azptend.Env = append(azptend.Env, v.Name+"="+v.Value)
 	}
 	begun := time.Now()
-	a, err := process.Act(azptend)
+	a, err := process.Start(azptend)
 	if err != nil {
 		return run, err
 	}
@@ -65,12 +65,12 @@ func pruneOnce(binary string, delay time.Duration, agents int, args []string) (p
 	<-a.Done()
 	run.Took, run.Megabytes = a.Ended().Sub(begun), float64(most())/1e6
 	if a.Code() != 0 {
-		return run, fmt.Errorf("azptend %s: exit code %d\n%s", run.What, a.Code(), a.Said())
+		return run, fmt.Errorf("azptend %s: exit code %d\n%s", run.What, a.Code(), a.Output())
 	}
 	run.Calls = len(e.Calls())
 	run.Ghosts = agents - len(e.State().Pools[0].Agents)
 	if want := agents / 5; len(args) > 1 && run.Ghosts != want {
-		return run, fmt.Errorf("%d of %d ghosts were removed:\n%s", run.Ghosts, want, a.Said())
+		return run, fmt.Errorf("%d of %d ghosts were removed:\n%s", run.Ghosts, want, a.Output())
 	}
 	return run, nil
 }

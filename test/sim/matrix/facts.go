@@ -46,7 +46,7 @@ func (p *play) facts() facts {
 			f.codes, f.ended = append(f.codes, a.Code()), a.Ended()
 		default:
 		}
-		f.said += "--- azptend\n" + a.Said()
+		f.said += "--- azptend\n" + a.Output()
 	}
 	if p.job != 0 {
 		f.job, _ = p.emulator.Job(p.job)

@@ -18,8 +18,8 @@ type play struct {
 	suite *suite
 	ctx   context.Context
 
-	azptend *process.Actor
-	lives   []*process.Actor // every azptend that was started, in order
+	azptend *process.Process
+	lives   []*process.Process // every azptend that was started, in order
 	hold    string
 	job     int64
 	eventAt uint64       // the number of the emulator's last event before the cell's event

@@ -46,7 +46,7 @@ func (p *play) start() error {
 	cmd := exec.Command(program[0], append(append([]string{}, program[1:]...), "run")...)
 	cmd.Env, cmd.Dir = p.env, p.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	a, err := process.Act(cmd)
+	a, err := process.Start(cmd)
 	if err != nil {
 		return err
 	}

@@ -37,9 +37,9 @@ type runResult struct {
 	wrong    string // "" if nothing went wrong
 }
 
-func (s *slot) start() (*process.Actor, error) {
+func (s *slot) start() (*process.Process, error) {
 	name := "AZP_AGENT_NAME=" + s.pool
-	return process.Act(launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale)}, "--once"))
+	return process.Start(launch.Command(s.place, s.emulator, s.url, []string{name, "AZP_POOL=" + s.pool, fmt.Sprintf("AZPTEND_FAKEAGENT_TIME_SCALE=%d", scale)}, "--once"))
 }
 
 // await waits for the next event of a type in this slot's pool.
@@ -85,15 +85,15 @@ func (s *slot) run(t scenario) (l runResult) {
 	l.wrong = s.judge(jobs, t, err)
 	if l.wrong != "" {
 		for _, a := range runs {
-			l.wrong += "\n" + a.Said()
+			l.wrong += "\n" + a.Output()
 		}
 	}
 	return l
 }
 
 // play starts azptend, queues jobs, and kills what the scenario says.
-func (s *slot) play(ctx context.Context, t scenario, l *runResult) (jobs []int64, runs []*process.Actor, err error) {
-	begin := func() (a *process.Actor) {
+func (s *slot) play(ctx context.Context, t scenario, l *runResult) (jobs []int64, runs []*process.Process, err error) {
+	begin := func() (a *process.Process) {
 		if err == nil {
 			if a, err = s.start(); err == nil {
 				runs = append(runs, a)
@@ -113,7 +113,7 @@ func (s *slot) play(ctx context.Context, t scenario, l *runResult) (jobs []int64
 			err = f()
 		}
 	}
-	ends := func(a *process.Actor, code int) {
+	ends := func(a *process.Process, code int) {
 		step(func() error {
 			most := a.WatchMemory()
 			select {

@@ -38,12 +38,12 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	a, err := process.Act(cmd)
+	a, err := process.Start(cmd)
 	ts.Check(err)
-	s.actors[args[0]] = a
+	s.processes[args[0]] = a
 }
 
-// inherited are the variables that an actor gets from its script if they are set. It gets no
+// inherited are the variables that an process gets from its script if they are set. It gets no
 // others, like a container.
 func inherited() []string {
 	names := []string{
@@ -59,8 +59,8 @@ func inherited() []string {
 	return names
 }
 
-func (s *stage) actor(ts *testscript.TestScript, name string) *process.Actor {
-	a := s.actors[name]
+func (s *stage) process(ts *testscript.TestScript, name string) *process.Process {
+	a := s.processes[name]
 	if a == nil {
 		ts.Fatalf("nobody is called %s", name)
 	}
@@ -79,7 +79,7 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: signal TERM|INT|HUP|QUIT|KILL|USR1|URG|WINCH|STOP|CONT NAME")
 	}
 	name, whom, _ := strings.Cut(args[1], "/")
-	pid := stageOf(ts).actor(ts, name).Pid()
+	pid := stageOf(ts).process(ts, name).Pid()
 	pids := []int{pid}
 	switch whom {
 	case "child":
@@ -100,15 +100,15 @@ func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: ends NAME CODE")
 	}
-	a := stageOf(ts).actor(ts, args[0])
+	a := stageOf(ts).process(ts, args[0])
 	ctx, cancel := inTime()
 	defer cancel()
 	select {
 	case <-a.Done():
 	case <-ctx.Done():
-		ts.Fatalf("%s does not end; it said:\n%s", args[0], a.Said())
+		ts.Fatalf("%s does not end; it said:\n%s", args[0], a.Output())
 	}
-	text := a.Said()
+	text := a.Output()
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".log"), []byte(text), 0o600))
 	ts.Logf("%s", text)
 	if code := a.Code(); fmt.Sprint(code) != args[1] {
@@ -121,7 +121,7 @@ func cmdSays(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: says NAME REGEXP")
 	}
-	a := stageOf(ts).actor(ts, args[0])
+	a := stageOf(ts).process(ts, args[0])
 	what := regexp.MustCompile(words(args[1:]))
 	ctx, cancel := inTime()
 	defer cancel()

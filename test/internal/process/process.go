@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// Actor is a process that a test started.
-type Actor struct {
+// Process is a process that a test started.
+type Process struct {
 	cmd    *exec.Cmd
-	output Output
+	output OutputOptions
 	done   chan struct{}
 	ended  time.Time
 
@@ -29,8 +29,8 @@ type Actor struct {
 	unmuted *sync.Cond
 }
 
-// Output is how an actor's output is read. The zero value keeps all of it.
-type Output struct {
+// OutputOptions is how a process's output is read. The zero value keeps all of it.
+type OutputOptions struct {
 	// Keep returns what to keep of a chunk; kept is how many bytes are kept already.
 	Keep func(kept int, chunk []byte) []byte
 	// Linger is how long output is read after the process's exit. 0 means until all writers
@@ -47,11 +47,11 @@ func Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Act starts a process and reads what it prints.
-func Act(cmd *exec.Cmd) (*Actor, error) { return ActWith(cmd, Output{}) }
+// Start starts a process and reads what it prints.
+func Start(cmd *exec.Cmd) (*Process, error) { return StartWith(cmd, OutputOptions{}) }
 
-// ActWith starts a process and reads its output as output says.
-func ActWith(cmd *exec.Cmd, output Output) (*Actor, error) {
+// StartWith starts a process and reads its output as output says.
+func StartWith(cmd *exec.Cmd, output OutputOptions) (*Process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func ActWith(cmd *exec.Cmd, output Output) (*Actor, error) {
 		r.Close()
 		return nil, err
 	}
-	a := &Actor{cmd: cmd, output: output, done: make(chan struct{}), more: make(chan struct{})}
+	a := &Process{cmd: cmd, output: output, done: make(chan struct{}), more: make(chan struct{})}
 	a.unmuted = sync.NewCond(&a.mu)
 	read := make(chan struct{})
 	go func() {
@@ -89,7 +89,7 @@ func ActWith(cmd *exec.Cmd, output Output) (*Actor, error) {
 	return a, nil
 }
 
-func (a *Actor) listen(r io.Reader) {
+func (a *Process) listen(r io.Reader) {
 	chunk := make([]byte, 64<<10)
 	for {
 		a.mu.Lock()
@@ -98,14 +98,14 @@ func (a *Actor) listen(r io.Reader) {
 		}
 		a.mu.Unlock()
 		n, err := r.Read(chunk)
-		a.hear(chunk[:n])
+		a.store(chunk[:n])
 		if err != nil {
 			return
 		}
 	}
 }
 
-func (a *Actor) hear(b []byte) {
+func (a *Process) store(b []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.output.Keep != nil {
@@ -116,10 +116,10 @@ func (a *Actor) hear(b []byte) {
 	a.more = make(chan struct{})
 }
 
-// Mute stops reading the actor's output until its exit.
-func (a *Actor) Mute() { a.mute(true) }
+// Mute stops reading the process's output until its exit.
+func (a *Process) Mute() { a.mute(true) }
 
-func (a *Actor) mute(muted bool) {
+func (a *Process) mute(muted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.muted = muted
@@ -127,19 +127,19 @@ func (a *Actor) mute(muted bool) {
 }
 
 // Pid is the process id.
-func (a *Actor) Pid() int { return a.cmd.Process.Pid }
+func (a *Process) Pid() int { return a.cmd.Process.Pid }
 
 // Done is closed when the process has exited, and its output was read as Output says.
-func (a *Actor) Done() <-chan struct{} { return a.done }
+func (a *Process) Done() <-chan struct{} { return a.done }
 
 // Ended is when the process exited, once Done is closed.
-func (a *Actor) Ended() time.Time { return a.ended }
+func (a *Process) Ended() time.Time { return a.ended }
 
 // Code is the exit code that a shell would show, once Done is closed.
-func (a *Actor) Code() int { return ExitCode(a.cmd.ProcessState) }
+func (a *Process) Code() int { return ExitCode(a.cmd.ProcessState) }
 
 // WhileRunning is a context that ends with the process.
-func (a *Actor) WhileRunning(parent context.Context) (context.Context, context.CancelFunc) {
+func (a *Process) WhileRunning(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(parent)
 	go func() {
 		select {
@@ -151,20 +151,20 @@ func (a *Actor) WhileRunning(parent context.Context) (context.Context, context.C
 	return ctx, cancel
 }
 
-// Said is the output that was kept so far.
-func (a *Actor) Said() string {
+// Output is the output that was kept so far.
+func (a *Process) Output() string {
 	text, _ := a.heard()
 	return text
 }
 
-func (a *Actor) heard() (string, <-chan struct{}) {
+func (a *Process) heard() (string, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.said.String(), a.more
 }
 
 // Says waits until the output matches. The error has the output.
-func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
+func (a *Process) Says(ctx context.Context, what *regexp.Regexp) error {
 	for {
 		text, more := a.heard()
 		if what.MatchString(text) {
@@ -173,7 +173,7 @@ func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
 		select {
 		case <-more:
 		case <-a.done:
-			if text := a.Said(); !what.MatchString(text) {
+			if text := a.Output(); !what.MatchString(text) {
 				return fmt.Errorf("it ended without saying %q; it said:\n%s", what, text)
 			}
 			return nil
@@ -184,10 +184,10 @@ func (a *Actor) Says(ctx context.Context, what *regexp.Regexp) error {
 }
 
 // Signal sends a signal to the process, not to its group. After its exit it sends nothing.
-func (a *Actor) Signal(s syscall.Signal) error { return a.cmd.Process.Signal(s) }
+func (a *Process) Signal(s syscall.Signal) error { return a.cmd.Process.Signal(s) }
 
 // Kill kills the process and all below it, because a listener has a group of its own.
-func (a *Actor) Kill() {
+func (a *Process) Kill() {
 	select {
 	case <-a.done: // it has exited, and another process may have its pid
 		return
@@ -209,7 +209,7 @@ func ExitCode(state *os.ProcessState) int {
 
 // WatchMemory samples the process's peak resident memory in bytes until it exits. wait4 is not
 // used, because its value includes the memory of the process that started it.
-func (a *Actor) WatchMemory() (most func() int) {
+func (a *Process) WatchMemory() (most func() int) {
 	var peak atomic.Int64
 	go func() {
 		tick := time.NewTicker(20 * time.Millisecond)
