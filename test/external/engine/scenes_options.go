@@ -93,7 +93,7 @@ func ociHealthcheck(ctx context.Context, s *stage) error {
 		return err
 	}
 	if strings.Contains(config, `"healthcheck"`) {
-		return errors.New("Podman keeps HEALTHCHECK in an OCI image: docs/images.md says that it does not")
+		return errors.New("an OCI image of Podman has a HEALTHCHECK: docs/images.md says that it has none")
 	}
 	return s.detectsStop(ctx, "agent:oci", append([]string{"--health-cmd", "azptend healthcheck"}, withoutTimers...))
 }
