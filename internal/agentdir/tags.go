@@ -16,6 +16,7 @@ const (
 	TagKind     = "azptend.kind"     // one of the kinds below
 	TagOwner    = "azptend.owner"    // OwnerTag of the key in the directory's record, see OwnerRecord
 	TagRemoval  = "azptend.removal"  // who removes the agent, if not the azptend that runs it: RemovalByKeeper
+	TagGroup    = "azptend.group"    // the group of agents that a keeper counts it in; missing: none
 )
 
 // The values of TagKind and TagRemoval.

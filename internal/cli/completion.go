@@ -30,7 +30,7 @@ func addCompletion(p Process, root *cobra.Command) {
 
 // The flags whose values are files or directories. Settings are named by their variable.
 var (
-	fileFlags = []string{"AZP_CA_FILE", "AZP_CLIENTCERTIFICATE", "AZP_TOKEN_FILE", "AZP_AGENT_FILE", "AZP_KEEP_TOKEN_FILE", "env-file"}
+	fileFlags = []string{"AZP_CA_FILE", "AZP_CLIENTCERTIFICATE", "AZP_TOKEN_FILE", "AZP_AGENT_FILE", "AZP_KEEP_TOKEN_FILE", "AZP_KEEP_GROUPS_FILE", "AZP_KEEP_SCALE_TOKEN_FILE", "env-file"}
 	dirFlags  = []string{"AZP_WORK", "AZP_AGENT_DIR", "AZP_AGENT_ROOT", "AZP_REGISTERED", "out", "write"}
 )
 

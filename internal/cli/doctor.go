@@ -39,6 +39,7 @@ Use the settings of run, and call doctor where run runs: in the same container, 
 func runDoctor(ctx context.Context, p Process, flags *pflag.FlagSet, asJSON bool) error {
 	hostName, _ := os.Hostname()
 	s, problems := config.LoadPartial(flags, p.Environ, hostName)
+	problems = append(problems, s.LoadGroups()...)
 	s = s.WithFileToken()
 	s.Identity.MaxUnreachable = p.maxUnreachable()
 	p.remember(s)

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -53,7 +52,7 @@ its demands. A pool that scales to zero needs a placeholder. It never runs.`,
 		show,
 		newPlaceholderCommand("delete", "Delete the placeholder; refuses to delete real agents", func(ctx context.Context, flags *pflag.FlagSet) error {
 			return withPool(ctx, p, flags, placeholderSettings, slog.LevelInfo, func(ctx context.Context, tended *pool.Pool, s config.Settings) error {
-				return deletePlaceholder(ctx, p.Stdout, tended, cmp.Or(s.AgentName, pool.DefaultName))
+				return deletePlaceholder(ctx, p.Stdout, tended, s.PlaceholderName())
 			})
 		}),
 	)
@@ -75,7 +74,7 @@ func newPlaceholderCommand(name, short string, do func(context.Context, *pflag.F
 }
 
 func ensurePlaceholder(ctx context.Context, tended *pool.Pool, s config.Settings) (pool.EnsureResult, error) {
-	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: cmp.Or(s.AgentName, pool.DefaultName), Capabilities: s.Capabilities})
+	return tended.EnsurePlaceholder(ctx, pool.PlaceholderSpec{Name: s.PlaceholderName(), Capabilities: s.Capabilities})
 }
 
 func printEnsured(w io.Writer, tended *pool.Pool, done pool.EnsureResult) {

@@ -218,7 +218,7 @@ func (r *agentRun) agentOptions(page *health.Server) (supervisor.Options, error)
 		o.Handoff, o.Name = &given, given.Registration.AgentName
 		return o, err
 	}
-	o.URL, o.Pool, o.Capabilities, o.JitterSeed = s.URL, s.PoolRef(), s.Capabilities, mathrand.Uint64()
+	o.URL, o.Pool, o.Capabilities, o.Group, o.JitterSeed = s.URL, s.PoolRef(), s.Capabilities, s.AgentGroup, mathrand.Uint64()
 	who, client, err := r.newClient(s, r.log, slog.LevelInfo, page.Observe)
 	if err != nil {
 		return supervisor.Options{}, err

@@ -125,8 +125,8 @@ type example struct {
 
 func examples(t *testing.T) map[string]example {
 	dir := t.TempDir()
-	file, long, authority := filepath.Join(dir, "token"), filepath.Join(dir, "keep-token"), caFile(t)
-	for path, content := range map[string]string{file: "x", long: "0123456789abcdef\n"} {
+	file, long, groups, authority := filepath.Join(dir, "token"), filepath.Join(dir, "keep-token"), filepath.Join(dir, "groups"), caFile(t)
+	for path, content := range map[string]string{file: "x", long: "0123456789abcdef\n", groups: "groups: [{name: linux, max: 3}]"} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -182,6 +182,10 @@ func examples(t *testing.T) map[string]example {
 		"AZP_KEEP_HEALTH_LISTEN":     {bad: []string{"8142", "localhost", "127.0.0.1:"}},
 		"AZP_KEEP_TOKEN":             {bad: []string{"short"}},
 		"AZP_KEEP_TOKEN_FILE":        {good: long, bad: []string{"/nowhere/at/all", "/", file}},
+		"AZP_GROUP":                  {bad: []string{"two words", "a/b", "-x", strings.Repeat("g", 41)}},
+		"AZP_KEEP_GROUPS_FILE":       {good: groups, bad: []string{"/nowhere/at/all", "/", file}},
+		"AZP_KEEP_SCALE_TOKEN":       {bad: []string{"short"}},
+		"AZP_KEEP_SCALE_TOKEN_FILE":  {good: long, bad: []string{"/nowhere/at/all", "/", file}},
 		"AZP_HEALTH_ADDR":            {bad: []string{"8080", "localhost", "127.0.0.1:"}},
 		"AZP_LOG_FORMAT":             {also: []string{"JSON"}, bad: []string{"xml"}},
 		"AZP_LOG_LEVEL":              {also: []string{"Debug"}, bad: []string{"verbose", "info+2", "debug-1"}},
@@ -238,7 +242,7 @@ func TestEachSetting(t *testing.T) {
 				t.Error("white space around it has an effect")
 			}
 			if row.Flag == "" {
-				if !slices.Contains([]string{"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN"}, row.Env) {
+				if !slices.Contains([]string{"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN", "AZP_KEEP_SCALE_TOKEN"}, row.Env) {
 					t.Error("only a secret has no flag")
 				}
 			} else {

@@ -49,6 +49,7 @@ type Settings struct {
 	WorkFolder string
 	AgentDir   string
 	AgentRoot  string // see Root
+	AgentGroup string // the agent's group; "": none
 	Agents     int
 	Registered string // directory of an agent that another azptend registered; "": register one
 
@@ -97,6 +98,10 @@ type Settings struct {
 	KeepHealthListen string // the same
 	KeepToken        secret.Text
 	KeepTokenFile    string
+	ScaleToken       secret.Text
+	ScaleTokenFile   string
+	GroupsFile       string
+	Groups           []pool.Group // of GroupsFile
 	Ghosts           pool.Rules
 
 	HostName     string
@@ -193,7 +198,7 @@ func (s Settings) Getenv(name string) string { return environMap(s.Environ)[name
 // Secrets are all values that may be used as azptend's credential. No log line and no job may
 // contain one.
 func (s Settings) Secrets() []secret.Text {
-	all := []secret.Text{s.Token, s.FileToken, s.Application.Secret, s.KeepToken, s.Identity.Application.Secret, s.Identity.Application.CertificatePassword}
+	all := []secret.Text{s.Token, s.FileToken, s.Application.Secret, s.KeepToken, s.ScaleToken, s.Identity.Application.Secret, s.Identity.Application.CertificatePassword}
 	for _, name := range secret.IdentityVariables {
 		all = append(all, secret.New(s.Getenv(name)))
 	}

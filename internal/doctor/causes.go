@@ -201,6 +201,8 @@ var (
 	JobsWaitOffline  = warning("jobs-wait-for-an-agent-online", Queue, "jobs wait, and all matching agents are offline", "start one: azptend run")
 	JobsWaitDisabled = warning("jobs-wait-for-an-agent-enabled", Queue, "jobs wait, and all matching agents are disabled",
 		"enable one (Organization settings, Agent pools, the pool, Agents)")
+	JobsWaitGroup = warning("jobs-wait-for-their-group", Queue, "jobs wait for an agent of their group (AZP_KEEP_GROUPS_FILE)",
+		"check the group's max and its autoscaler if jobs wait too long")
 	JobsWaitBusy = warning("jobs-wait-for-a-free-agent", Queue, "jobs wait, and all matching agents are busy", "add agents if jobs wait too long")
 	JobsWait     = warning("jobs-wait", Queue, "jobs wait although a matching agent is free",
 		"wait a moment; then check that the organisation has a free parallel job (Organization settings, Parallel jobs) and that the pipeline may use the pool")

@@ -23,7 +23,7 @@ func checkQueue(ctx context.Context, v *run) Finding {
 		return failed(QueueUnknown, err.Error())
 	}
 	f := Finding{Found: describeQueue(requests, agents)}
-	f.Problems = explainWaits(requests, agents)
+	f.Problems = explainWaits(requests, agents, pool.GroupsOf(v.Groups, v.pool.Name))
 	return f
 }
 
@@ -63,9 +63,13 @@ func placeholderNames(agents []azdo.Agent) []string {
 const maxExplained = 5
 
 // explainWaits explains each job that waits, or the first few of many, which usually wait
-// for the same.
-func explainWaits(requests []azdo.JobRequest, agents []azdo.Agent) []Problem {
+// for the same. With groups, it says which group is to run it.
+func explainWaits(requests []azdo.JobRequest, agents []azdo.Agent, groups []pool.Group) []Problem {
 	var problems []Problem
+	var waits map[int64]pool.Wait
+	if len(groups) > 0 {
+		waits, _ = pool.WhyJobsWaitForGroups(groups, agents, requests)
+	}
 	more := 0
 	for _, q := range requests {
 		if q.State() != azdo.JobQueued {
@@ -75,7 +79,11 @@ func explainWaits(requests []azdo.JobRequest, agents []azdo.Agent) []Problem {
 			more++
 			continue
 		}
-		problems = append(problems, explainWait(q, agents))
+		wait, known := waits[q.RequestID]
+		if !known {
+			wait = pool.WhyJobWaits(q, agents)
+		}
+		problems = append(problems, explainWait(q, wait))
 	}
 	if more > 0 {
 		last := &problems[len(problems)-1]
@@ -88,11 +96,11 @@ func explainWaits(requests []azdo.JobRequest, agents []azdo.Agent) []Problem {
 var waitCauses = map[pool.WaitReason]*Cause{
 	pool.WaitsForAgents: JobsWaitNobody, pool.WaitsForDemands: JobsWaitDemands, pool.WaitsForOffline: JobsWaitOffline,
 	pool.WaitsForDisabled: JobsWaitDisabled, pool.WaitsForBusy: JobsWaitBusy, pool.WaitsThoughFree: JobsWait, pool.WaitsUnexplained: JobsWait,
+	pool.WaitsForGroup: JobsWaitGroup,
 }
 
 // explainWait says what a job waits for.
-func explainWait(q azdo.JobRequest, agents []azdo.Agent) Problem {
-	wait := pool.WhyJobWaits(q, agents)
+func explainWait(q azdo.JobRequest, wait pool.Wait) Problem {
 	why := ": " + wait.Why
 	if wait.Reason == pool.WaitsThoughFree {
 		why = ", although " + wait.Why

@@ -7,6 +7,7 @@ import (
 
 	"github.com/azptend/azptend/internal/agentdir"
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/pool"
 )
 
 func off() *bool { no := false; return &no }
@@ -48,7 +49,7 @@ func TestWhyAJobWaits(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			q := azdo.JobRequest{RequestID: 7, JobName: "build", Demands: tt.demands, MatchedAgents: tt.matched}
-			if p := explainWait(q, tt.agents); p.Cause != tt.cause || !strings.Contains(p.What, tt.says) || !strings.HasPrefix(p.What, "job 7 (build) waits") {
+			if p := explainWait(q, pool.WhyJobWaits(q, tt.agents)); p.Cause != tt.cause || !strings.Contains(p.What, tt.says) || !strings.HasPrefix(p.What, "job 7 (build) waits") {
 				t.Errorf("%+v", p)
 			}
 		})
@@ -57,9 +58,19 @@ func TestWhyAJobWaits(t *testing.T) {
 
 func TestManyJobsWait(t *testing.T) {
 	requests := make([]azdo.JobRequest, 30)
-	problems := explainWaits(append(requests, azdo.JobRequest{AssignTime: azdo.Time{Time: time.Now()}}), nil)
+	problems := explainWaits(append(requests, azdo.JobRequest{AssignTime: azdo.Time{Time: time.Now()}}), nil, nil)
 	if len(problems) != maxExplained || !strings.HasSuffix(problems[maxExplained-1].What, "(and 25 more jobs)") {
 		t.Errorf("%d: %+v", len(problems), problems)
+	}
+}
+
+// TestJobsOfGroups: with groups, a job waits for its group, or for a demand that no group meets.
+func TestJobsOfGroups(t *testing.T) {
+	groups := []pool.Group{{Name: "linux", Max: 3}}
+	problems := explainWaits([]azdo.JobRequest{{RequestID: 1}, {RequestID: 2, Demands: []string{"gpu"}}}, nil, groups)
+	if len(problems) != 2 || problems[0].Cause != JobsWaitGroup || problems[0].What != "job 1 waits: group linux runs it" ||
+		problems[1].Cause != JobsWaitDemands || problems[1].What != "job 2 waits: no group has gpu" {
+		t.Errorf("%+v", problems)
 	}
 }
 

@@ -15,13 +15,13 @@ import (
 // removalReasons are the reasons for which a keeper removes an agent.
 var removalReasons = []pool.Reason{pool.Dead, pool.RemovalRequested}
 
-// act prunes and ensures the placeholder, and shows the result.
+// act prunes and ensures the placeholders, and shows the result.
 func (t *poolLoop) act(ctx context.Context, s pool.Survey) error {
 	s, err := t.prune(ctx, s)
 	if err != nil {
 		return err
 	}
-	return t.ensurePlaceholder(ctx, s)
+	return t.ensurePlaceholders(ctx, s)
 }
 
 // skipDuration is how long a ghost is skipped after its removal failed, or after the
@@ -81,37 +81,52 @@ func (t *poolLoop) reportRemoval(ghost pool.Verdict, r pool.RemoveResult) bool {
 	return r.Removal == pool.Removed || r.Removal == pool.Gone
 }
 
-// ensurePlaceholder makes the placeholder, unless the survey shows the one that was made or
-// found before. If another agent holds the name, it reports that once, and makes no more
-// requests until that agent changes.
-func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
+// ensurePlaceholders ensures the pool's placeholder, or one for each group.
+func (t *poolLoop) ensurePlaceholders(ctx context.Context, s pool.Survey) error {
 	want := t.k.o.Placeholder
 	if want == nil {
 		return nil
 	}
+	if len(t.scaler.groups) == 0 {
+		_, err := t.ensurePlaceholder(ctx, s, *want)
+		return err
+	}
+	for _, g := range t.scaler.groups {
+		var err error
+		if s, err = t.ensurePlaceholder(ctx, s, g.Placeholder(want.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensurePlaceholder makes a placeholder, unless the survey shows the one that was made or
+// found before, and returns the survey with it. If another agent holds the name, it reports
+// that once, and makes no more requests until that agent changes.
+func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey, want pool.PlaceholderSpec) (pool.Survey, error) {
 	holder := pool.Verdict{}
 	for _, v := range s.Verdicts {
 		if strings.EqualFold(v.Agent.Name, want.Name) {
 			holder = v
 		}
 	}
-	if holder.Agent.ID != 0 && holder.Agent.ID == t.placeholderID {
-		if _, is := pool.PlaceholderMaker(holder.Agent); !is || pool.PlaceholderMatches(holder.Agent, *want) {
-			return nil
+	if holder.Agent.ID != 0 && holder.Agent.ID == t.placeholders[want.Name] {
+		if _, is := pool.PlaceholderMaker(holder.Agent); !is || pool.PlaceholderMatches(holder.Agent, want) {
+			return s, nil
 		}
 	}
-	done, err := t.pool.EnsurePlaceholder(ctx, *want)
+	done, err := t.pool.EnsurePlaceholder(ctx, want)
 	var held *pool.NameTakenError
 	if errors.As(err, &held) {
-		t.placeholderID = held.Agent.ID
+		t.placeholders[want.Name] = held.Agent.ID
 		t.log.Warn("Cannot create the placeholder", "error", err, "hint", held.Hint())
 		t.record(true, err.Error())
-		return nil
+		return s, nil
 	}
 	if err != nil {
-		return err
+		return s, err
 	}
-	t.placeholderID = done.Agent.ID
+	t.placeholders[want.Name] = done.Agent.ID
 	if done.Outcome == pool.Created || done.Outcome == pool.Updated {
 		t.log.Info("Placeholder ensured", "outcome", done.Outcome, "agent", done.Agent.Name, "agent_id", done.Agent.ID)
 		t.record(false, fmt.Sprintf("%s placeholder %q (%d)", done.Outcome, done.Agent.Name, done.Agent.ID))
@@ -120,7 +135,7 @@ func (t *poolLoop) ensurePlaceholder(ctx context.Context, s pool.Survey) error {
 		s.Verdicts = append(s.Verdicts, pool.Verdict{Agent: done.Agent, Reason: pool.IsPlaceholder, Why: "placeholder, just created"})
 		t.show(s, jobChanges{})
 	}
-	return nil
+	return s, nil
 }
 
 // record adds an entry to the page's log.

@@ -25,7 +25,7 @@ func requireToken(token secret.Text, next http.Handler) http.Handler {
 		switch {
 		case token.IsZero():
 			if !IsLoopback(r.Host) {
-				http.Error(w, "without AZP_KEEP_TOKEN azptend serves this page on loopback addresses only", http.StatusForbidden)
+				http.Error(w, noTokenMessage, http.StatusForbidden)
 				return
 			}
 		case r.URL.Query().Has("token"):
@@ -39,6 +39,8 @@ func requireToken(token secret.Text, next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+const noTokenMessage = "without AZP_KEEP_TOKEN azptend serves this page on loopback addresses only"
 
 // exchangeToken takes a token out of the address, where it would stay in a history, and
 // puts its proof into a cookie.
@@ -58,11 +60,17 @@ func exchangeToken(w http.ResponseWriter, r *http.Request, token secret.Text) {
 }
 
 func isAuthorized(r *http.Request, token secret.Text) bool {
-	if scheme, given, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
-		return equalSecret(strings.TrimSpace(given), token.Reveal())
+	if hasBearer(r, token) {
+		return true
 	}
 	cookie, err := r.Cookie(cookieName)
 	return err == nil && equalSecret(cookie.Value, cookieValue(token))
+}
+
+// hasBearer says whether a request has this token in its header.
+func hasBearer(r *http.Request, token secret.Text) bool {
+	scheme, given, found := strings.Cut(r.Header.Get("Authorization"), " ")
+	return found && strings.EqualFold(scheme, "Bearer") && equalSecret(strings.TrimSpace(given), token.Reveal())
 }
 
 // cookieValue is what the cookie holds: it lets its bearer read the page, and is not

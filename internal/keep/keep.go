@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,9 +37,12 @@ type Options struct {
 	Pools    []azdo.PoolRef // with names, for people and metrics
 	Interval time.Duration  // at least, between two looks at a pool
 	Rules    pool.Rules     // which agents are ghosts
-	// Placeholder is the placeholder that each pool should have; nil: none.
+	// Placeholder is the placeholder that each pool should have; nil: none. A pool with groups
+	// has one for each group instead, and this name begins their names.
 	Placeholder *pool.PlaceholderSpec
-	Prune       bool // remove ghosts, and do not only show them
+	Groups      []pool.Group // of all pools
+	ScaleToken  secret.Text  // opens only the scale endpoint
+	Prune       bool         // remove ghosts, and do not only show them
 	Metrics     *Metrics
 	Log         *slog.Logger
 	Hint        func(error) string // what to do about a failure, "" if nobody knows; nil: never known
@@ -46,8 +50,10 @@ type Options struct {
 
 // Keeper keeps pools. Make it with New, run it once with Run.
 type Keeper struct {
-	o     Options
-	board *board
+	o       Options
+	board   *board
+	scalers []*scaler              // one for each pool
+	targets map[string]scaleTarget // by the group's name in lower case
 }
 
 // New makes a keeper that does nothing yet. Handler can show it.
@@ -63,7 +69,16 @@ func New(o Options) *Keeper {
 		names = append(names, p.Name)
 		o.Metrics.initPool(p.Name)
 	}
-	return &Keeper{o: o, board: newBoard(o.URL, names, time.Now())}
+	k := &Keeper{o: o, board: newBoard(o.URL, names, time.Now()), targets: map[string]scaleTarget{}}
+	for _, p := range o.Pools {
+		s := &scaler{server: o.Server, pool: p, groups: pool.GroupsOf(o.Groups, p.Name), metrics: o.Metrics}
+		for i, g := range s.groups {
+			k.targets[strings.ToLower(g.Name)] = scaleTarget{s, i}
+			o.Metrics.scaleRequests.Add(0, g.Name, "200")
+		}
+		k.scalers = append(k.scalers, s)
+	}
+	return k
 }
 
 // RunAndServe is Run, and serves the page and the health listener meanwhile; nil is none. If
@@ -91,6 +106,9 @@ func (k *Keeper) RunAndServe(ctx context.Context, page, health net.Listener, tok
 func (k *Keeper) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	for _, s := range k.scalers {
+		s.start(ctx)
+	}
 	var loops sync.WaitGroup
 	for i := range k.o.Pools {
 		loops.Go(func() {
@@ -100,6 +118,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 		})
 	}
 	loops.Wait()
+	stop(nil)
+	for _, s := range k.scalers {
+		s.wait()
+	}
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -108,7 +130,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // loop keeps one pool.
 func (k *Keeper) loop(ctx context.Context, i int) error {
-	t := &poolLoop{k: k, state: k.board.pools[i], log: k.o.Log.With("pool", k.o.Pools[i].Name), ref: k.o.Pools[i], skipUntil: map[int]time.Time{}}
+	t := &poolLoop{k: k, state: k.board.pools[i], scaler: k.scalers[i], log: k.o.Log.With("pool", k.o.Pools[i].Name), ref: k.o.Pools[i], skipUntil: map[int]time.Time{}, placeholders: map[string]int{}}
 	for {
 		begun := time.Now()
 		err := t.round(ctx)
@@ -132,17 +154,18 @@ func (k *Keeper) loop(ctx context.Context, i int) error {
 type poolLoop struct {
 	k        *Keeper
 	state    *poolState
+	scaler   *scaler
 	log      *slog.Logger
 	ref      azdo.PoolRef
 	failures int // in a row
 
-	pool          *pool.Pool // nil until it was found
-	listedOnce    bool       // refusals after this are retried
-	placeholderID int        // the agent with the placeholder's name, once it is ensured or cannot be
-	agentCount    int        // agents of the last look
-	jobs          jobTracker
-	lookDuration  time.Duration     // of the last look, with the work to show it
-	skipUntil     map[int]time.Time // ghosts that could not be removed, by id
+	pool         *pool.Pool     // nil until it was found
+	listedOnce   bool           // refusals after this are retried
+	placeholders map[string]int // the agent with a placeholder's name, once it is ensured or cannot be
+	agentCount   int            // agents of the last look
+	jobs         jobTracker
+	lookDuration time.Duration     // of the last look, with the work to show it
+	skipUntil    map[int]time.Time // ghosts that could not be removed, by id
 }
 
 // retryFor is how long to retry a call for a kept pool. After that, the next round tries.
@@ -163,7 +186,10 @@ func (t *poolLoop) round(ctx context.Context) (err error) {
 		return err
 	}
 	t.listedOnce, t.agentCount = true, len(s.Verdicts)
-	t.show(s, t.jobs.update(slices.Concat(s.Queue, s.Finished)))
+	p := t.show(s, t.jobs.update(slices.Concat(s.Queue, s.Finished)))
+	if len(t.scaler.groups) > 0 {
+		t.scaler.saw(begun, p.assigned)
+	}
 	t.lookDuration = time.Since(begun)
 	return t.act(ctx, s)
 }
@@ -180,8 +206,8 @@ func historyFor(agents int) int {
 }
 
 // show updates metrics and the page.
-func (t *poolLoop) show(s pool.Survey, found jobChanges) {
-	p := newSnapshot(s, t.pool.ID, t.k.o.Prune)
+func (t *poolLoop) show(s pool.Survey, found jobChanges) Snapshot {
+	p := newSnapshot(s, t.pool.ID, t.k.o.Prune, t.scaler.groups)
 	t.k.o.Metrics.setPool(t.state.name, p)
 	t.k.o.Metrics.addJobs(t.state.name, found)
 	t.k.board.update(func() {
@@ -189,6 +215,7 @@ func (t *poolLoop) show(s pool.Survey, found jobChanges) {
 		t.state.serverAhead = time.Until(p.At)
 		t.state.history.add(p, found)
 	})
+	return p
 }
 
 // report says once when a pool cannot be refreshed, and once when it can be again.

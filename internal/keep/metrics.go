@@ -1,6 +1,8 @@
 package keep
 
 import (
+	"time"
+
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/metrics"
 	"github.com/azptend/azptend/internal/pool"
@@ -15,6 +17,9 @@ type Metrics struct {
 	agents, jobs, oldest, lastSeen    metrics.Gauge
 	waits, durations                  metrics.Histogram
 	finished, removed, failed, rounds metrics.Counter
+
+	scaleJobs, scaleDesired, scaleUnmatched, scaleAge metrics.Gauge
+	scaleRequests                                     metrics.Counter
 }
 
 // waitBuckets go from an idle agent to a queue of half a day. Jobs that wait for a container to
@@ -41,6 +46,12 @@ func NewMetrics(version string) *Metrics {
 		failed:   r.Counter("azptend_pool_removals_failed_total", "Failed removals. Each is tried again.", "pool"),
 		rounds:   r.Counter("azptend_keep_rounds_total", "Refreshes of the pool, by outcome.", "pool", "outcome"),
 		lastSeen: r.Gauge("azptend_keep_last_seen_timestamp_seconds", "Time of the last successful refresh of the pool.", "pool"),
+
+		scaleJobs:      r.Gauge("azptend_scale_jobs", "Jobs of the group of agents by state. waiting: they wait, and the group is to run them; busy: its agents run them.", "group", "state"),
+		scaleDesired:   r.Gauge("azptend_scale_desired", "How many agents the group should have: jobs and warm agents.", "group"),
+		scaleUnmatched: r.Gauge("azptend_scale_unmatched_jobs", "Waiting jobs of the pool that no group can run.", "pool"),
+		scaleAge:       r.Gauge("azptend_scale_age_seconds", "Age of the numbers of the pool's groups.", "pool"),
+		scaleRequests:  r.Counter("azptend_scale_requests_total", "Requests for the group by HTTP status. -: no such group.", "group", "code"),
 	}
 	return m
 }
@@ -71,6 +82,17 @@ func (m *Metrics) setPool(name string, p Snapshot) {
 	}
 	m.oldest.Set(p.Oldest.Seconds(), name)
 	m.lastSeen.Set(float64(p.At.UnixMilli())/1000, name)
+}
+
+// setScale sets the gauges of a pool's groups.
+func (m *Metrics) setScale(pool string, groups []pool.Group, seen pool.Assignment, now time.Time) {
+	for i, g := range groups {
+		name, count := g.Name, seen.Counts[i]
+		m.scaleJobs.Set(float64(count.Waiting), name, "waiting")
+		m.scaleJobs.Set(float64(count.Busy), name, "busy")
+		m.scaleDesired.Set(float64(g.Desired(count, now)), name)
+	}
+	m.scaleUnmatched.Set(float64(len(seen.Unmet)), pool)
 }
 
 func (m *Metrics) addJobs(pool string, n jobChanges) {

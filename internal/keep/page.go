@@ -37,6 +37,11 @@ func renderPage(v view, f filter) string {
 		slot(`p class="note"`, id("note"))
 		m.raw(`<p class="note">`).link("#"+id("jobs"), "Jobs").raw(" ").link("#"+id("agents"), "Agents").raw(" ").link("#did", "Actions").raw("</p>\n")
 		slot(`dl class="tiles"`, id("tiles"))
+		if len(p.snapshot.Groups) > 0 {
+			m.raw(tableHead("Groups", p.name, groupColumns))
+			slot("tbody", id("groups"))
+			m.raw(tableFoot)
+		}
 		m.raw(`<figure class="card" aria-labelledby="` + id("waiting") + `"><figcaption><h3 id="` + id("waiting") + `">Waiting time</h3>`)
 		slot(`p class="note"`, id("waited"))
 		m.raw(chartKey + "</figcaption>\n")
@@ -91,6 +96,9 @@ func renderParts(v view, f filter) map[string]string {
 	for i, p := range v.pools {
 		parts[partID(i, "note")] = note(p)
 		parts[partID(i, "tiles")] = tiles(p.snapshot, f, partID(i, "agents"))
+		if len(p.snapshot.Groups) > 0 {
+			parts[partID(i, "groups")] = groupTable(p.snapshot)
+		}
 		parts[partID(i, "jobs")] = jobTable(p.snapshot, f)
 		parts[partID(i, "agents")] = agentTable(p.snapshot, f, v.url)
 		shown := chartSlots(p.slots)

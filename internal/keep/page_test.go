@@ -199,7 +199,7 @@ func TestDocsNameEachMetric(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := newWorld(t)
-		k, _ := w.keeper()
+		k := w.scaled()
 		stop := w.start(k)
 		defer func() { _ = stop() }()
 		later(time.Second)

@@ -34,18 +34,25 @@ type pageServer struct {
 	streams atomic.Int32
 }
 
-// Handler serves the page, metrics and health. See requireToken: health needs no token.
+// Handler serves the page, metrics, health and the scale endpoint. See requireToken: health
+// needs no token, and the scale endpoint accepts another one too.
 func (k *Keeper) Handler(token secret.Text) http.Handler {
 	w := &pageServer{k: k}
 	shown := http.NewServeMux()
 	shown.HandleFunc("GET /{$}", w.page)
 	shown.HandleFunc("GET /events", w.events)
-	shown.Handle("GET /metrics", k.o.Metrics.Registry)
+	shown.HandleFunc("GET /metrics", func(out http.ResponseWriter, r *http.Request) {
+		for _, s := range k.scalers {
+			s.setAge()
+		}
+		k.o.Metrics.ServeHTTP(out, r)
+	})
 	own, _ := fs.Sub(files, "page") // of an embedded folder: it is there
 	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
 		shown.HandleFunc("GET /"+name, func(out http.ResponseWriter, r *http.Request) { http.ServeFileFS(out, r, own, name) })
 	}
 	all := k.probes()
+	all.Handle("/scale/{group}", w.scale(token))
 	all.Handle("/", requireToken(token, shown))
 	return withHeaders(all)
 }

@@ -23,6 +23,9 @@ type Snapshot struct {
 	JobsBy   map[azdo.JobState]int // of the unfinished
 	Oldest   time.Duration         // how long the oldest waiting job has waited; 0: no job waits
 	Blocked  int                   // waiting jobs that no agent will take, see pool.Wait.IsTrouble
+	Groups   []groupRow            // of agents; empty if none are configured
+
+	assigned pool.Assignment // to the groups
 }
 
 // agentRow is what the page shows of an agent. It holds little, because a pool may have
@@ -55,8 +58,15 @@ const (
 	maxDone = 8
 )
 
+// groupRow is what the page shows of a group of agents.
+type groupRow struct {
+	name               string
+	count              pool.GroupCount
+	warm, desired, max int
+}
+
 // newSnapshot makes a snapshot of a survey. Prune says whether ghosts are removed.
-func newSnapshot(s pool.Survey, poolID int, prune bool) Snapshot {
+func newSnapshot(s pool.Survey, poolID int, prune bool, groups []pool.Group) Snapshot {
 	p := Snapshot{At: s.At, PoolID: poolID, AgentsBy: map[pool.State]int{}, JobsBy: map[azdo.JobState]int{}}
 	for _, v := range s.Verdicts {
 		row := newAgentRow(v)
@@ -67,7 +77,16 @@ func newSnapshot(s pool.Survey, poolID int, prune bool) Snapshot {
 		p.AgentsBy[row.state]++
 	}
 	slices.SortStableFunc(p.Agents, agentRow.compare)
-	waits := s.WhyJobsWait()
+	var waits map[int64]pool.Wait
+	if len(groups) > 0 {
+		waits, p.assigned = pool.WhyJobsWaitForGroups(groups, s.Agents(), s.Queue)
+	} else {
+		waits = s.WhyJobsWait()
+	}
+	for i, g := range groups {
+		c := p.assigned.Counts[i]
+		p.Groups = append(p.Groups, groupRow{g.Name, c, g.WarmAt(s.At), g.Desired(c, s.At), g.Max})
+	}
 	for _, r := range s.Queue {
 		p.JobsBy[r.State()]++
 		if r.State() == azdo.JobQueued {

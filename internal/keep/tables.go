@@ -20,6 +20,7 @@ type column struct {
 
 var (
 	jobColumns   = []column{{"Job", false}, {"State", false}, {"Waited", false}, {"Ran", false}, {"Agent", true}, {"Demands", true}}
+	groupColumns = []column{{"Group", false}, {"Desired", false}, {"Waiting", false}, {"Busy", false}, {"Idle", false}, {"Warm", false}, {"Max", false}}
 	agentColumns = []column{{"Agent", false}, {"State", false}, {"Since", false}, {"Job", false}, {"Version", true}, {"Ghost or not", true}}
 )
 
@@ -76,6 +77,18 @@ func tiles(p Snapshot, f filter, agentsID string) string {
 
 func none(columns []column, what string) string {
 	return (&markup{}).element(`td class="none" colspan="`+strconv.Itoa(len(columns))+`"`, what).String()
+}
+
+func groupTable(p Snapshot) string {
+	m := &markup{}
+	for _, g := range p.Groups {
+		m.raw("<tr>").element(`th scope="row"`, g.name)
+		for _, n := range []int{g.desired, g.count.Waiting, g.count.Busy, g.count.Idle, g.warm, g.max} {
+			m.element(`td class="n"`, strconv.Itoa(n))
+		}
+		m.raw("</tr>\n")
+	}
+	return m.String()
 }
 
 func jobTable(p Snapshot, f filter) string {

@@ -54,7 +54,11 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	if w.slow > 0 && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/agents") {
-		time.Sleep(w.slow) // in a bubble
+		select { // in a bubble
+		case <-time.After(w.slow):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
 	}
 	out := httptest.NewRecorder()
 	if r.Body == nil {

@@ -23,7 +23,7 @@ var withheldVariables = []string{
 	"AZP_TOKEN_FILE", "AZP_CLIENTID", "AZP_CLIENTCERTIFICATE", "AZP_TENANTID", "AZP_IDENTITY_RESOURCE_ID",
 	"AZP_PROXY",                                      // the agent has its own name for it
 	"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", // only azptend talks to systemd
-	"AZP_KEEP_TOKEN_FILE", "VSTS_TOKEN_FILE",
+	"AZP_KEEP_TOKEN_FILE", "AZP_KEEP_SCALE_TOKEN_FILE", "VSTS_TOKEN_FILE",
 	"SYSTEM_OIDCREQUESTURI",
 }
 

@@ -23,7 +23,8 @@ const (
 
 // PlaceholderSpec is what a placeholder is to be.
 type PlaceholderSpec struct {
-	Name string
+	Name  string
+	Group string // its TagGroup; "": none
 	// Capabilities are for demands. Those that begin with "Agent." replace the
 	// placeholder's system capabilities: Agent.OS (Linux), Agent.Version (99.999.9).
 	Capabilities map[string]string
@@ -140,7 +141,7 @@ func withoutInstance(a azdo.Agent) map[string]string {
 func missingCapabilities(found, target azdo.Agent) []string {
 	var names []string
 	for name, value := range merged(target.SystemCapabilities, target.UserCapabilities) {
-		if name == "Agent.Name" || strings.HasPrefix(name, "azptend.") {
+		if name == "Agent.Name" || strings.HasPrefix(name, "azptend.") && name != agentdir.TagGroup {
 			continue
 		}
 		if !hasCapability(found.SystemCapabilities, name, value) && !hasCapability(found.UserCapabilities, name, value) {
@@ -167,8 +168,23 @@ func hasCapability(capabilities map[string]string, name, value string) bool {
 // them find no match (keda-and-kubernetes.md 1.7: container-apps#1064).
 func newPlaceholder(want PlaceholderSpec) azdo.Agent {
 	enabled := true
-	system := map[string]string{"Agent.Name": want.Name, "Agent.OS": "Linux", "Agent.Version": placeholderVersion}
-	user := map[string]string{}
+	system, user := want.capabilities()
+	user[agentdir.TagKind] = agentdir.KindPlaceholder
+	user[agentdir.TagInstance] = rand.Text()
+	if want.Group != "" {
+		user[agentdir.TagGroup] = want.Group
+	}
+	return azdo.Agent{
+		Name: want.Name, Version: system["Agent.Version"], OSDescription: "a placeholder of azptend: it never runs",
+		MaxParallelism: 1, ProvisioningState: "Provisioned", Enabled: &enabled,
+		SystemCapabilities: system, UserCapabilities: user,
+	}
+}
+
+// capabilities are the placeholder's system and user capabilities, without owner tags.
+func (want PlaceholderSpec) capabilities() (system, user map[string]string) {
+	system = map[string]string{"Agent.Name": want.Name, "Agent.OS": "Linux", "Agent.Version": placeholderVersion}
+	user = map[string]string{}
 	for name, value := range want.Capabilities {
 		if strings.HasPrefix(strings.ToLower(name), "agent.") {
 			system = merged(system, map[string]string{canonical(name): value})
@@ -176,13 +192,7 @@ func newPlaceholder(want PlaceholderSpec) azdo.Agent {
 		}
 		user[name] = value
 	}
-	user[agentdir.TagKind] = agentdir.KindPlaceholder
-	user[agentdir.TagInstance] = rand.Text()
-	return azdo.Agent{
-		Name: want.Name, Version: system["Agent.Version"], OSDescription: "a placeholder of azptend: it never runs",
-		MaxParallelism: 1, ProvisioningState: "Provisioned", Enabled: &enabled,
-		SystemCapabilities: system, UserCapabilities: user,
-	}
+	return system, user
 }
 
 // canonical writes the agent's own capability names as the agent does.
@@ -262,7 +272,7 @@ func PlaceholderMatches(a azdo.Agent, want PlaceholderSpec) bool {
 		return true // and left as it is
 	}
 	for name, value := range newPlaceholder(want).UserCapabilities {
-		if !strings.HasPrefix(name, "azptend.") && !hasCapability(a.UserCapabilities, name, value) {
+		if (!strings.HasPrefix(name, "azptend.") || name == agentdir.TagGroup) && !hasCapability(a.UserCapabilities, name, value) {
 			return false
 		}
 	}

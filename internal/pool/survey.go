@@ -17,6 +17,14 @@ type Survey struct {
 	At       time.Time         // by the server's clock
 }
 
+// Agents are the survey's agents.
+func (s Survey) Agents() (agents []azdo.Agent) {
+	for _, v := range s.Verdicts {
+		agents = append(agents, v.Agent)
+	}
+	return agents
+}
+
 // Ghosts are the agents to remove.
 func (s Survey) Ghosts() []Verdict {
 	return slices.DeleteFunc(slices.Clone(s.Verdicts), func(v Verdict) bool { return !v.Ghost() })
@@ -61,6 +69,17 @@ func (p *Pool) SurveyWithHistory(ctx context.Context, r Rules, history int) (Sur
 	}
 	at := p.o.Server.Now()
 	return Survey{r.Judge(agents, queue, at), queue, done, at}, nil
+}
+
+// Look gets what Assign needs, for those who look often: with one call if no job waits or
+// runs, and else with two.
+func (p *Pool) Look(ctx context.Context) (agents []azdo.Agent, queue []azdo.JobRequest, err error) {
+	queue, _, err = p.requests(ctx, 0)
+	if err != nil || len(queue) == 0 {
+		return nil, nil, err
+	}
+	agents, err = p.Agents(ctx, demandedNames(queue, nil))
+	return agents, queue, err
 }
 
 // requests gets the pool's unfinished requests, and the newest few finished ones of each agent.

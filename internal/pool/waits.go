@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/azptend/azptend/internal/azdo"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // WaitReason is why a job waits for an agent.
@@ -19,6 +20,7 @@ const (
 	WaitsForDisabled WaitReason = "disabled"  // all of those online are disabled
 	WaitsForBusy     WaitReason = "busy"      // all of those enabled have a job
 	WaitsThoughFree  WaitReason = "free"      // one is free, and the server may be about to assign the job
+	WaitsForGroup    WaitReason = "group"     // an autoscaler starts an agent of the job's group
 	WaitsUnexplained WaitReason = "unexplained"
 )
 
@@ -48,6 +50,28 @@ func WhyJobWaits(q azdo.JobRequest, agents []azdo.Agent) Wait {
 	return newWaitingNeed(q).whyWaits(agents)
 }
 
+// WhyJobsWaitForGroups is WhyJobWaits for all waiting jobs of a pool whose agents an autoscaler
+// starts by these groups, by the request's id. A job that a group can run waits for its group. Of
+// the others, it explains the first ones as WhyJobsWait does.
+func WhyJobsWaitForGroups(groups []Group, agents []azdo.Agent, queue []azdo.JobRequest) (map[int64]Wait, Assignment) {
+	done := Assign(groups, agents, queue)
+	others := slices.DeleteFunc(slices.Clone(queue), func(q azdo.JobRequest) bool { _, unmet := done.Unmet[q.RequestID]; return !unmet })
+	waits := whyJobsWait(others, agents)
+	for id, wait := range waits {
+		if wait.IsTrouble() {
+			waits[id] = Wait{Reason: WaitsForDemands, Why: done.Unmet[id]}
+		}
+	}
+	for id, g := range done.Group {
+		why := "group " + groups[g].Name + " runs it"
+		if c := done.Counts[g]; c.Busy+c.Waiting > groups[g].Max {
+			why += ", at most " + text.Count(groups[g].Max, "agent") + " at once"
+		}
+		waits[id] = Wait{Reason: WaitsForGroup, Why: why}
+	}
+	return waits, done
+}
+
 // maxExplained limits the work of WhyJobsWait. It compares agents with demands, and anybody who
 // may queue pipelines can make up demands.
 const maxExplained = 100
@@ -56,14 +80,12 @@ const maxExplained = 100
 // computes each reason once, because most jobs have equal demands. Of jobs with ever other
 // demands it explains the first ones, until they have maxExplained demands together; the map
 // lacks the others.
-func (s Survey) WhyJobsWait() map[int64]Wait {
+func (s Survey) WhyJobsWait() map[int64]Wait { return whyJobsWait(s.Queue, s.Agents()) }
+
+func whyJobsWait(queue []azdo.JobRequest, agents []azdo.Agent) map[int64]Wait {
 	waits, known := map[int64]Wait{}, map[string]Wait{}
-	var agents []azdo.Agent
-	for _, v := range s.Verdicts {
-		agents = append(agents, v.Agent)
-	}
 	compared := 0
-	for _, q := range s.Queue {
+	for _, q := range queue {
 		if q.State() != azdo.JobQueued {
 			continue
 		}
@@ -131,14 +153,24 @@ func (w jobNeed) whyWaits(agents []azdo.Agent) Wait {
 
 // whyNoneMatches says why no agent matches.
 func (w jobNeed) whyNoneMatches(agents []azdo.Agent) Wait {
-	lacking, together := w.unmet(agents)
-	switch {
-	case together:
-		return Wait{Reason: WaitsForDemands, Why: "no agent has all of " + strings.Join(lacking, ", ") + " at once"}
-	case len(lacking) == 0:
+	why := w.nobodyHas("agent", agents)
+	if why == "" {
 		return Wait{Reason: WaitsUnexplained, Why: "the server finds no agent for it, and its demands do not show why"}
 	}
-	return Wait{Reason: WaitsForDemands, Why: "no agent has " + strings.Join(lacking, ", ")}
+	return Wait{Reason: WaitsForDemands, Why: why}
+}
+
+// nobodyHas says which demands none of these agents meets: "no agent has gpu", where who is
+// "agent"; "" if there is none.
+func (w jobNeed) nobodyHas(who string, agents []azdo.Agent) string {
+	lacking, together := w.unmet(agents)
+	switch {
+	case len(lacking) == 0:
+		return ""
+	case together:
+		return "no " + who + " has all of " + strings.Join(lacking, ", ") + " at once"
+	}
+	return "no " + who + " has " + strings.Join(lacking, ", ")
 }
 
 // names are those of the first few agents in the same condition. Of 10,000, nobody reads more.

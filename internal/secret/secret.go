@@ -110,7 +110,7 @@ var IdentityVariables = []string{
 
 // Variables contain a credential for azptend's identity or for Azure DevOps.
 var Variables = append(slices.Clone(IdentityVariables),
-	"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN",
+	"AZP_TOKEN", "AZP_CLIENTSECRET", "AZP_KEEP_TOKEN", "AZP_KEEP_SCALE_TOKEN",
 	"SYSTEM_ACCESSTOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 	"VSTS_AGENT_INPUT_TOKEN", "VSTS_AGENT_INPUT_PASSWORD", "VSTS_AGENT_INPUT_CLIENTSECRET",
 	// Names that other tools use for tokens for Azure DevOps: az devops and its successors,

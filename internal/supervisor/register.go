@@ -68,6 +68,9 @@ func (r *runner) newAgent(instance, ownerKey string) azdo.Agent {
 	user[agentdir.TagOwner] = agentdir.OwnerTag(ownerKey)
 	user[agentdir.TagHost] = r.home
 	user[agentdir.TagKind] = agentdir.KindAgent
+	if r.o.Group != "" {
+		user[agentdir.TagGroup] = r.o.Group
+	}
 	if r.o.Policy.RegisterOnly {
 		user[agentdir.TagRemoval] = agentdir.RemovalByKeeper
 	}

@@ -35,6 +35,7 @@ type Options struct {
 	ReplaceForeignFiles bool // move aside the files of an agent that azptend did not register
 	NoUpdate            bool // the listener ignores requests to update itself
 	Capabilities        map[string]string
+	Group               string             // the agent's TagGroup; "": none
 	Environ             []string           // of the listener, see mslistener.EnvFilter
 	Printer             mslistener.Printer // where the listener's output goes; the zero value: nowhere
 

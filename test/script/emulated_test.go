@@ -21,17 +21,26 @@ import (
 	"github.com/azptend/azptend/test/internal/process"
 )
 
-// cmdQueue queues a job: queue NAME SCRIPT [POOL].
+// cmdQueue queues a job: queue NAME SCRIPT [POOL]. With demands ("demands=gpu,docker" instead of a pool)
+// the server refuses a job that no agent matches: ! queue.
 func cmdQueue(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 || len(args) > 3 {
-		ts.Fatalf("usage: queue NAME SCRIPT [POOL]")
+	if len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: [!] queue NAME SCRIPT [POOL|demands=DEMAND,...]")
 	}
 	spec := emulator.JobSpec{Name: args[0], Script: args[1], Force: true}
 	if len(args) > 2 {
-		spec.Pool = args[2]
+		if demands, is := strings.CutPrefix(args[2], "demands="); is {
+			spec.Demands, spec.Force = strings.Split(demands, ","), false
+		} else {
+			spec.Pool = args[2]
+		}
 	}
 	_, err := stageOf(ts).emulator.QueueJob(spec)
-	ts.Check(err)
+	if neg && err == nil {
+		ts.Fatalf("the server accepts the job")
+	} else if !neg {
+		ts.Check(err)
+	}
 }
 
 // cmdAwait waits for the next event of a type: await TYPE [job=N] [result=R].

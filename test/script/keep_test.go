@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -49,6 +52,37 @@ func cmdSees(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	if err != nil {
 		ts.Fatalf("the page does not show %q: %v\n%v", what, err, parts)
+	}
+}
+
+// cmdAsk asks for a group's number as KEDA does, with TOKEN, until the answer has this status and matches:
+// ask URL STATUS REGEXP.
+func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: ask URL STATUS REGEXP")
+	}
+	what := regexp.MustCompile(words(args[2:]))
+	ctx, cancel := inTime()
+	defer cancel()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], nil)
+		ts.Check(err)
+		req.Header.Set("Authorization", "Bearer "+ts.Getenv("TOKEN"))
+		resp, err := http.DefaultClient.Do(req)
+		ts.Check(err)
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		if strconv.Itoa(resp.StatusCode) == args[1] && what.Match(body) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			ts.Fatalf("the last answer is %d %s", resp.StatusCode, body)
+		}
 	}
 }
 

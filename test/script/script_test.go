@@ -87,6 +87,7 @@ func TestScripts(t *testing.T) {
 			"told":    cmdTold,
 			"page":    cmdPage,
 			"sees":    cmdSees,
+			"ask":     cmdAsk,
 
 			"identity":    cmdIdentity,
 			"certificate": cmdCertificate,

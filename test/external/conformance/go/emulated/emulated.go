@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -152,4 +155,35 @@ func (e *Emulator) RunAgent(t testing.TB, name string, settings ...string) {
 	}
 	t.Cleanup(func() { stop(); _ = c.Wait() })
 	e.WaitEvent(t, before, func(ev Event) bool { return ev.Type == "session.created" && ev.Agent == name })
+}
+
+// RunKeeper starts "azptend keep", waits until it serves its page, and ends it when the test ends or
+// by stop. address has no slash at its end.
+func (e *Emulator) RunKeeper(t testing.TB, settings ...string) (address string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := exec.CommandContext(ctx, azptend, "keep", "--listen", "127.0.0.1:0")
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Env = append(environment(filepath.Dir(e.agentDir), e.env...), settings...)
+	log, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := sync.OnceFunc(func() { cancel(); _ = c.Wait() })
+	t.Cleanup(ended)
+	where := regexp.MustCompile(`page=(http://\S+)/`)
+	var said strings.Builder
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		fmt.Fprintln(&said, lines.Text())
+		if found := where.FindStringSubmatch(lines.Text()); found != nil {
+			go func() { _, _ = io.Copy(io.Discard, log) }()
+			return found[1], ended
+		}
+	}
+	t.Fatalf("the keeper ended:\n%s", said.String())
+	return "", nil
 }
