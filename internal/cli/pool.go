@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -16,14 +17,18 @@ import (
 // poolSettings are the settings of commands for a pool.
 var poolSettings = []config.Group{config.Connection, config.AgentPool}
 
-// withSettings loads the settings of a command that a person starts, and calls do with them.
+// withSettings loads the settings of a command, and calls do with them. A command with an agent's
+// settings, such as placeholder ensure, may run in a container that starts before its network: it
+// retries. Others are started by a person, who waits for the error.
 func withSettings(p Process, flags *pflag.FlagSet, groups []config.Group, do func(config.Settings, *slog.Logger) error) error {
 	hostName, _ := os.Hostname()
 	s, err := config.Load(flags, p.Environ, hostName, groups...)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
-	s.Identity.MaxUnreachable = p.maxUnreachable()
+	if !slices.Contains(groups, config.Agent) {
+		s.Identity.MaxUnreachable = p.maxUnreachable()
+	}
 	return do(s, openLog(p, s))
 }
 
