@@ -77,11 +77,11 @@ func TestScale(t *testing.T) {
 		if _, why := w.desired(k, "linux"); why != "cannot say how many agents: the keeper does not run\n" {
 			t.Errorf("before it runs: %q", why)
 		}
-		stop := w.start(k)
 		w.put(member("linux", "busy", online, withJob), member("linux", "cut-off", withJob), ours("vm", online, withJob))
 		w.queueFor(2, "Agent.OS -equals Linux", "missing")
 		w.queueFor(3, "Agent.OS")
 		w.queueFor(4, "gpu -equals A100")
+		stop := w.start(k)
 		later(2 * time.Second)
 		for group, want := range map[string]string{
 			"linux": `{"desired":4,"waiting":3,"busy":1,"warm":0,"age":0}`,

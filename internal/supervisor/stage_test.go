@@ -269,6 +269,8 @@ func (s *stage) withAgent(id int, look func(*azdo.Agent)) {
 }
 
 func (s *stage) agentsLeft() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var ids []string
 	for id := range s.agents {
 		ids = append(ids, fmt.Sprint(id))
