@@ -104,3 +104,8 @@ func controlError(err error) error {
 	}
 	return exitcode.With(exitcode.Unavailable, err)
 }
+
+// controlLocation is the location of the control socket for these settings.
+func controlLocation(s config.Settings) control.Location {
+	return control.Location{Root: s.Root(), OtherUser: s.RunAs != ""}
+}

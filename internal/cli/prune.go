@@ -110,7 +110,7 @@ func (r *pruner) run(ctx context.Context, tended *pool.Pool, _ config.Settings) 
 		if strings.ContainsAny(names, "*?") {
 			hint = "use --match for a pattern"
 		}
-		err = exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot prune %s: there is no such agent in %v", names, tended), hint})
+		err = exitcode.With(exitcode.Usage, text.WithHint(fmt.Errorf("cannot prune %s: there is no such agent in %v", names, tended), hint))
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/selftest"
 	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 type selftestFlags struct{ yes, asJSON bool }
@@ -72,8 +73,8 @@ func runTests(ctx context.Context, p Process, s config.Settings, f selftestFlags
 	})
 	shown.printSummary(report, time.Since(began), serverKind(s.URL))
 	for _, left := range report.Left {
-		p.printError(p.redactor.Writer(p.errors), &hintedError{fmt.Errorf("cannot remove %s", left),
-			"delete it in the portal (Organization settings, Agent pools, the pool, Agents)"})
+		p.printError(p.redactor.Writer(p.errors), text.WithHint(fmt.Errorf("cannot remove %s", left),
+			"delete it in the portal (Organization settings, Agent pools, the pool, Agents)"))
 	}
 	switch {
 	case err != nil:

@@ -16,6 +16,7 @@ import (
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/systemd"
+	"github.com/azptend/azptend/internal/text"
 )
 
 func newService(p Process) *cobra.Command {
@@ -77,10 +78,10 @@ func checkUnitUser(p Process, name string, written bool) error {
 		p.remark(slog.LevelWarn, fmt.Sprintf("this machine has no user %q: create it before the unit starts", name), "")
 		return nil
 	}
-	return exitcode.With(exitcode.Usage, &hintedError{
+	return exitcode.With(exitcode.Usage, text.WithHint(
 		fmt.Errorf("cannot write the unit: --user is %q, and this machine has no such user", name),
-		"create it (useradd --create-home " + name + "), or print the unit without --write if it is for another machine or the user is not in /etc/passwd",
-	})
+		"create it (useradd --create-home "+name+"), or print the unit without --write if it is for another machine or the user is not in /etc/passwd",
+	))
 }
 
 func writeService(p Process, o systemd.UnitOptions, unit string) error {

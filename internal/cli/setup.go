@@ -15,6 +15,7 @@ import (
 	"github.com/azptend/azptend/internal/exitcode"
 	"github.com/azptend/azptend/internal/setup"
 	"github.com/azptend/azptend/internal/term"
+	"github.com/azptend/azptend/internal/text"
 )
 
 type setupFlags struct {
@@ -60,7 +61,7 @@ var objectIDPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}
 // check validates setup's own flags.
 func (f setupFlags) check() error {
 	bad := func(hint, format string, args ...any) error {
-		return &hintedError{fmt.Errorf("cannot set up: "+format, args...), hint}
+		return text.WithHint(fmt.Errorf("cannot set up: "+format, args...), hint)
 	}
 	switch {
 	case f.spec.Identity == "":

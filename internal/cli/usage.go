@@ -39,20 +39,9 @@ func (e *usageError) Hint() string {
 	return hint
 }
 
-// hintedError is an error with a hint.
-type hintedError struct {
-	error
-	hint string
-}
-
-func (e *hintedError) Unwrap() error { return e.error }
-
-// Hint is what to do about it; "" where nobody knows.
-func (e *hintedError) Hint() string { return e.hint }
-
 // badFlag is the error for a bad value of a command's own flag.
 func badFlag(hint, format string, args ...any) error {
-	return exitcode.With(exitcode.Usage, &hintedError{fmt.Errorf("cannot read the command line: "+format, args...), hint})
+	return exitcode.With(exitcode.Usage, text.WithHint(fmt.Errorf("cannot read the command line: "+format, args...), hint))
 }
 
 // needsCommand runs a command that only has subcommands. It prints the help to standard error,

@@ -12,10 +12,15 @@
 package connlimit
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/azptend/azptend/internal/text"
 )
 
 const (
@@ -100,4 +105,21 @@ func (c *conn) Close() error {
 	}
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// Listen listens on the address in a setting. The error names the setting, and may have a
+// hint.
+func Listen(address, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		return l, nil
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "choose another port, or stop the process that listens there, perhaps another azptend"
+	case errors.Is(err, syscall.EACCES):
+		hint = "choose a port of 1024 or higher: lower ports need root"
+	}
+	return nil, text.WithHint(fmt.Errorf("cannot listen on %s, which is %s: %w", address, setting, err), hint)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/azptend/azptend/internal/azdo"
 	"github.com/azptend/azptend/internal/config"
 	"github.com/azptend/azptend/internal/identity"
+	"github.com/azptend/azptend/internal/text"
 )
 
 // Explain returns the cause of a failure of any command, nil if there is none for it.
@@ -220,21 +221,10 @@ func Diagnose(ctx context.Context, e Environment, err error) error {
 		if !repeats {
 			rest = ": " + found.What
 		}
-		return &diagnosedError{fmt.Errorf("%w%s", err, rest), found}
+		return text.WithHint(fmt.Errorf("%w%s", err, rest), found.Fix)
 	}
 	return err
 }
-
-// diagnosedError is an error of which the checks found the cause.
-type diagnosedError struct {
-	error
-	found Problem
-}
-
-func (e *diagnosedError) Unwrap() error { return e.error }
-
-// Hint is what to do about the cause.
-func (e *diagnosedError) Hint() string { return e.found.Fix }
 
 // Hint is what to do about the failure of a command with these settings; "" if its cause is
 // not known.

@@ -81,7 +81,7 @@ func newSnapshot(s pool.Survey, poolID int, prune bool, groups []pool.Group) Sna
 	if len(groups) > 0 {
 		waits, p.assigned = pool.WhyJobsWaitForGroups(groups, s.Agents(), s.Queue)
 	} else {
-		waits = s.WhyJobsWait()
+		waits = pool.WhyJobsWait(s.Queue, s.Agents())
 	}
 	for i, g := range groups {
 		c := p.assigned.Counts[i]

@@ -56,7 +56,7 @@ func WhyJobWaits(q azdo.JobRequest, agents []azdo.Agent) Wait {
 func WhyJobsWaitForGroups(groups []Group, agents []azdo.Agent, queue []azdo.JobRequest) (map[int64]Wait, Assignment) {
 	done := Assign(groups, agents, queue)
 	others := slices.DeleteFunc(slices.Clone(queue), func(q azdo.JobRequest) bool { _, unmet := done.Unmet[q.RequestID]; return !unmet })
-	waits := whyJobsWait(others, agents)
+	waits := WhyJobsWait(others, agents)
 	for id, wait := range waits {
 		if wait.IsTrouble() {
 			waits[id] = Wait{Reason: WaitsForDemands, Why: done.Unmet[id]}
@@ -76,13 +76,11 @@ func WhyJobsWaitForGroups(groups []Group, agents []azdo.Agent, queue []azdo.JobR
 // may queue pipelines can make up demands.
 const maxExplained = 100
 
-// WhyJobsWait says for each waiting job of the survey why it waits, by the request's id. It
+// WhyJobsWait says for each waiting job of a queue why it waits, by the request's id. It
 // computes each reason once, because most jobs have equal demands. Of jobs with ever other
 // demands it explains the first ones, until they have maxExplained demands together; the map
 // lacks the others.
-func (s Survey) WhyJobsWait() map[int64]Wait { return whyJobsWait(s.Queue, s.Agents()) }
-
-func whyJobsWait(queue []azdo.JobRequest, agents []azdo.Agent) map[int64]Wait {
+func WhyJobsWait(queue []azdo.JobRequest, agents []azdo.Agent) map[int64]Wait {
 	waits, known := map[int64]Wait{}, map[string]Wait{}
 	compared := 0
 	for _, q := range queue {

@@ -35,7 +35,7 @@ func TestWhyJobsWait(t *testing.T) {
 		{RequestID: 5, AssignTime: azdo.Time{Time: time.Now()}},
 	}}
 	want := map[int64]WaitReason{1: WaitsForDemands, 2: WaitsForBusy, 3: WaitsThoughFree, 4: WaitsThoughFree}
-	got := s.WhyJobsWait()
+	got := WhyJobsWait(s.Queue, s.Agents())
 	for id, reason := range want {
 		if got[id].Reason != reason || got[id].IsTrouble() != (id == 1) {
 			t.Errorf("job %d: %+v, want %s", id, got[id], reason)
@@ -138,7 +138,7 @@ func TestNobodyQueuesMuchWork(t *testing.T) {
 		add(fmt.Sprint("one", i), fmt.Sprint("two", i))
 	}
 	add("docker")
-	waits := s.WhyJobsWait()
+	waits := WhyJobsWait(s.Queue, s.Agents())
 	_, tooLarge := waits[1]
 	if len(waits) != 2+(maxExplained-1)/2 || waits[0].Reason != WaitsThoughFree || waits[1002].Reason != WaitsThoughFree || tooLarge {
 		t.Errorf("%d are explained; the first is %+v, the last %+v", len(waits), waits[0], waits[1002])

@@ -1,4 +1,4 @@
-// Package text has what messages of several packages need: plurals, suggestions for
+// Package text has what messages of several packages need: hints, plurals, suggestions for
 // misspelled names, and durations.
 package text
 
@@ -6,6 +6,22 @@ import (
 	"fmt"
 	"strings"
 )
+
+// hinted is an error with a hint.
+type hinted struct {
+	error
+	hint string
+}
+
+// WithHint adds a hint, which says what to do about an error; "" if that is not known.
+func WithHint(err error, hint string) error {
+	return &hinted{err, hint}
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// Hint is what to do about the error.
+func (h *hinted) Hint() string { return h.hint }
 
 // Count formats a number of things: "1 agent", "2 agents".
 func Count(n int, thing string) string {

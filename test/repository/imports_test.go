@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"internal/retry":        {},
 	"internal/text":         {},
 	"internal/control":      {"internal/connlimit", "internal/retry"},
-	"internal/connlimit":    {},
+	"internal/connlimit":    {"internal/text"},
 	"internal/identity":     {"internal/httpclient", "internal/retry", "internal/safefile", "internal/secret"},
 	"internal/azdo":         {"internal/httpclient", "internal/retry", "internal/secret"},
 	"internal/agentdir":     {"internal/proc", "internal/safefile"}, // proc for the user whose files they are
