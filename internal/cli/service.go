@@ -34,7 +34,7 @@ Secrets have no flag. Write AZP_TOKEN or AZP_CLIENTSECRET into the file with the
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&o.User, "user", "agent", "user that runs the agent and its jobs")
 	c.Flags().StringVar(&o.EnvFile, "env-file", "", "file with the settings (default: /etc/azptend/NAME.env)")
-	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo, which disables the unit's hardening")
+	c.Flags().BoolVar(&o.AllowSudo, "sudo", false, "let jobs use sudo, which disables most of the unit's hardening")
 	c.Flags().StringVar(&o.Name, "name", "azptend", "name of the unit")
 	c.Flags().StringVar(&write, "write", "", "directory to write the unit into")
 	config.AddServiceFlags(c.Flags())

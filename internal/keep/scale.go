@@ -22,7 +22,7 @@ import (
 )
 
 // An autoscaler asks how many agents a group should have: KEDA each pollingInterval, for each
-// ScaledJob. An answer is never older than scaleValid, and an autoscaler that hears of no jobs
+// ScaledJob. An answer is never older than scaleValid, and an autoscaler that is told 0
 // removes agents: so a number that is not known is an error, and never 0.
 const (
 	// scaleFresh is how old an answer may be without another look. It is shorter than any
