@@ -12,6 +12,7 @@ import (
 type agent struct {
 	w         *simulation
 	identity  string
+	group     int
 	born      time.Duration
 	running   bool // its pod runs
 	watched   bool // its listener runs: azptend checks that it is still in its pool
@@ -28,9 +29,9 @@ type agent struct {
 
 func (a *agent) free() bool { return a.listening && a.enabled && a.job == nil }
 
-// launch starts an agent.
-func (w *simulation) launch() {
-	a := &agent{w: w, identity: fmt.Sprintf("%s %d", agentsIdentity, w.next%w.Identities), born: w.now}
+// launch starts an agent of a group.
+func (w *simulation) launch(group int) {
+	a := &agent{w: w, identity: fmt.Sprintf("%s %d", agentsIdentity, w.next%w.Identities), group: group, born: w.now}
 	w.next++
 	w.agents = append(w.agents, a)
 	w.out.Started++
@@ -115,7 +116,7 @@ func (a *agent) runJob(j *job) {
 	}
 	w.after(j.length, func() {
 		w.busy--
-		w.started--
+		w.started[j.group]--
 		w.out.Worked += j.length
 		addListenerJob(w.out.Listener, j.length)
 		a.job = nil

@@ -47,6 +47,9 @@ const clientRuns = 300
 // publish measures, simulates, and fills the page.
 func publish(programs launch.Programs, page string, s scope) error {
 	runs, err := measureRuns(programs, launch.Path())
+	if err == nil {
+		err = measureLooks(programs, launch.Path())
+	}
 	if err != nil {
 		return err
 	}
@@ -89,7 +92,7 @@ func (s scope) study() (map[string]string, map[string]plot, error) {
 	r := &runs{}
 	parts, pictures := map[string]string{}, map[string]plot{}
 	for name, part := range map[string]func(*runs) string{
-		"answers": s.answers, "per-identity": s.perIdentity, "modes": s.modes, "who": s.whoCalls, "seeds": s.seeds, "shared": s.shared,
+		"answers": s.answers, "per-identity": s.perIdentity, "modes": s.modes, "who": s.whoCalls, "triggers": s.triggers, "seeds": s.seeds, "shared": s.shared,
 	} {
 		parts[name] = "\n" + part(r) + "\n"
 	}
@@ -113,6 +116,7 @@ func assumptions() string {
 	t.add("listener and job (assumed)", fmt.Sprintf("a renewal each %s; %d steps, each %d records and %d calls for its log; console lines each %s (steps and lines are guesses)", span(renewal), jobSteps, stepMarks, stepLogs, span(feedEvery)))
 	t.add("a call", fmt.Sprintf("%d ms, and the limit's delay", roundTrip.Milliseconds()))
 	t.add("KEDA", fmt.Sprintf("waits %s for an answer; a failed poll costs %d calls instead of %d", span(kedaPatience), len(kedaError), len(kedaPoll)))
+	t.add("with `metrics-api`", fmt.Sprintf("a keeper looks at the pool if its last look or poll is older than %s; KEDA's requests go to any of the keepers at random", span(lookFresh)))
 	t.add("azptend under the limit", fmt.Sprintf("waits as long as the server asks, up to a quarter longer at random; retries a refused call for %s", span(limitPatience)))
 	t.add("azptend's check that its agent is still in its pool", fmt.Sprintf("one call of each process (here of each agent) every %s to %s at random; not retried", span(supervisor.MinPresenceInterval), span(supervisor.MaxPresenceInterval)))
 	t.add("a run", fmt.Sprintf("jobs arrive for %s, and all of them run", span(pageScope(0).During)))

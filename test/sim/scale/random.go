@@ -24,17 +24,20 @@ const (
 
 // random draws all random values of a simulation. Jobs have a source of their own, so that
 // settings are compared with the same jobs. Presence checks have one too, so that they
-// change nothing else.
+// change nothing else, and so have the groups of jobs and the keepers that KEDA asks.
 type random struct {
-	jobs, rest *rand.Rand
-	presence   source
+	jobs, rest, groups *rand.Rand
+	presence           source
 }
 
 // source draws durations.
 type source struct{ *rand.Rand }
 
 func newRandom(seed uint64) random {
-	return random{jobs: rand.New(rand.NewPCG(seed, 1)), rest: rand.New(rand.NewPCG(seed, 2)), presence: source{rand.New(rand.NewPCG(seed, 3))}}
+	return random{
+		jobs: rand.New(rand.NewPCG(seed, 1)), rest: rand.New(rand.NewPCG(seed, 2)), groups: rand.New(rand.NewPCG(seed, 4)),
+		presence: source{rand.New(rand.NewPCG(seed, 3))},
+	}
 }
 
 func lognormal(r *rand.Rand, median time.Duration, spread float64) time.Duration {

@@ -32,6 +32,20 @@ func TestRealRuns(t *testing.T) {
 	}
 }
 
+// TestRealLooks checks that a real keeper makes the calls that the simulation counts for a look.
+func TestRealLooks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds azptend")
+	}
+	programs, err := launch.BuildPrograms("../../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := measureLooks(programs, os.Getenv("PATH")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClientCalls checks that azptend's own client makes the calls that the simulation
 // counts, and that as many are delayed as its meter says.
 func TestClientCalls(t *testing.T) {

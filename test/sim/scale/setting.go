@@ -19,6 +19,8 @@ type setting struct {
 	Idle      time.Duration // AZP_IDLE_TIMEOUT
 	Parallel  int           // self-hosted parallel jobs that the organisation has; 0: enough
 	Keep      time.Duration // AZP_KEEP_INTERVAL; 0: no keeper
+	Groups    int           // groups of agents, each with a ScaledJob; each job is for one of them; at least 1
+	Keepers   int           // keepers that KEDA asks with metrics-api; 0: it asks Azure DevOps
 
 	Cost       float64 // TSTU of a call; 0: no limit
 	Identities int     // how many identities the agents share; at least 1
@@ -54,6 +56,7 @@ type outcome struct {
 	Delay    time.Duration
 	Window   map[string]int // most calls of one identity within five minutes, by caller
 	Failed   int            // polls of KEDA that failed
+	Looks    int            // of the keepers at the pool, because KEDA asked
 
 	History []moment
 }

@@ -53,9 +53,14 @@ func TestModel(t *testing.T) {
 			Idle: time.Duration(rapid.IntRange(1, 10).Draw(t, "idle")) * time.Minute, Scaler: fitting(rapid.IntRange(3, 100).Draw(t, "max")),
 			Parallel: rapid.SampledFrom([]int{0, 2, 20}).Draw(t, "parallel"), Identities: rapid.IntRange(1, 3).Draw(t, "identities"),
 			Cost: rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "cost"), Shared: rapid.Bool().Draw(t, "shared"),
-			LongLived: rapid.SampledFrom([]int{0, 0, 8}).Draw(t, "long-lived"),
+			LongLived: rapid.SampledFrom([]int{0, 0, 8}).Draw(t, "long-lived"), Keep: rapid.SampledFrom([]time.Duration{0, 30 * time.Second}).Draw(t, "keep"),
+			Groups: rapid.IntRange(1, 3).Draw(t, "groups"), Keepers: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "keepers"),
 		}
-		s.Scaler.Strategy = rapid.SampledFrom([]strategy{byDefault, accurate}).Draw(t, "strategy")
+		// Otherwise KEDA's polls alone could be over the limit, and it ignores Retry-After.
+		s.Poll *= time.Duration(s.Groups)
+		if s.Keepers == 0 {
+			s.Scaler.Strategy = rapid.SampledFrom([]strategy{byDefault, accurate}).Draw(t, "strategy")
+		}
 		s.Scaler.InFlight = s.Scaler.Strategy == byDefault
 		o, err := simulate(s)
 		if err != nil {
@@ -64,8 +69,11 @@ func TestModel(t *testing.T) {
 		if want := len(newRandom(s.Seed).arrivals(s.Jobs, s.Group, s.During)); o.Jobs != want {
 			t.Errorf("%d jobs came and %d ran", want, o.Jobs)
 		}
-		if s.LongLived == 0 && o.Peak > s.Scaler.Max {
-			t.Errorf("%d agents, of at most %d", o.Peak, s.Scaler.Max)
+		if s.LongLived == 0 && o.Peak > s.Scaler.Max*s.Groups {
+			t.Errorf("%d agents, of at most %d", o.Peak, s.Scaler.Max*s.Groups)
+		}
+		if s.Keepers > 0 && o.Calls[kedaIdentity].sum() > 0 {
+			t.Errorf("KEDA made %d calls to Azure DevOps", o.Calls[kedaIdentity].sum())
 		}
 		if s.LongLived == 0 && o.GaveUp == 0 && o.Refused == 0 {
 			if o.Started != o.Jobs+o.IdleOuts {
@@ -144,6 +152,40 @@ func TestSameSeed(t *testing.T) {
 	if reflect.DeepEqual(first.Waits, other.Waits) {
 		t.Error("another seed gives the same numbers")
 	}
+}
+
+// TestEndpoint: all that ask within a second share a look, a look costs one call if there is no
+// job and otherwise two, and a number that is too old is no answer.
+func TestEndpoint(t *testing.T) {
+	meter, err := emulator.NewMeter(emulator.RateLimit{Budget: 200, Cost: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &simulation{setting: setting{Groups: 2}, epoch: time.Unix(0, 0), rates: map[string][]time.Duration{}, started: []int{0, 0}}
+	w.out = outcome{Calls: map[string]tally{}, Window: map[string]int{}}
+	e := &endpoint{w: w}
+	check := func(at time.Duration, group, want int, known bool, looks, calls int) {
+		t.Helper()
+		w.now = at
+		n, ok := e.answer(group)
+		if all := w.out.Calls[keepIdentity].sum(); n != want || ok != known || w.out.Looks != looks || all != calls {
+			t.Errorf("at %s: %d, %t after %d looks with %d calls, want %d, %t, %d, %d", at, n, ok, w.out.Looks, all, want, known, looks, calls)
+		}
+	}
+	check(0, 0, 0, true, 1, 1)
+	w.waiting, w.started[1] = []*job{{group: 1}}, 2
+	check(time.Second, 1, 0, true, 1, 1)
+	check(time.Second+1, 1, 3, true, 2, 3)
+	check(time.Second+1, 0, 0, true, 2, 3)
+	check(3*time.Second, 1, 3, true, 3, 5)
+	w.now, w.started[1] = 10*time.Second, 4
+	e.saw() // by a poll of the keeper
+	check(11*time.Second, 1, 5, true, 3, 5)
+	for w.meter = meter; w.out.Refused == 0; {
+		w.charge(keepIdentity, agentsIdentity, getPools)
+	}
+	check(13*time.Second, 1, 5, true, 4, 6)
+	check(41*time.Second, 1, 0, false, 4, 6)
 }
 
 // TestStudySameSeed: the same seed gives the same parts and pictures, with a small scope.

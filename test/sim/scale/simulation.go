@@ -22,14 +22,16 @@ type simulation struct {
 	upcoming int
 	waiting  []*job   // not received yet, the oldest first; some are assigned
 	busy     int      // jobs that are assigned and not over
-	started  int      // of those, the ones that an agent has received
+	started  []int    // by group: of those, the ones that an agent has received
 	agents   []*agent // whose pods exist, the oldest first
 	next     int      // number of the next agent, which selects its identity
+	keepers  []*endpoint
 	err      error
 }
 
 // job is one job request.
 type job struct {
+	group    int
 	queued   time.Duration
 	length   time.Duration
 	assigned bool
@@ -41,8 +43,8 @@ const window = 5 * time.Minute
 
 // simulate simulates a setting.
 func simulate(s setting) (outcome, error) {
-	s.Group, s.Identities = max(s.Group, 1), max(s.Identities, 1)
-	w := &simulation{setting: s, random: newRandom(s.Seed), epoch: time.Unix(0, 0), rates: map[string][]time.Duration{}}
+	s.Group, s.Identities, s.Groups = max(s.Group, 1), max(s.Identities, 1), max(s.Groups, 1)
+	w := &simulation{setting: s, random: newRandom(s.Seed), epoch: time.Unix(0, 0), rates: map[string][]time.Duration{}, started: make([]int, s.Groups)}
 	w.out = outcome{Setting: s, Calls: map[string]tally{}, Listener: tally{}, Window: map[string]int{}}
 	if s.Cost > 0 {
 		var err error
@@ -51,19 +53,11 @@ func simulate(s setting) (outcome, error) {
 		}
 	}
 	for _, at := range w.arrivals(s.Jobs, s.Group, s.During) {
-		j := &job{queued: at, length: w.jobLength()}
+		j := &job{queued: at, length: w.jobLength(), group: w.groups.IntN(s.Groups)}
 		w.upcoming++
 		w.after(at, func() { w.arrive(j) })
 	}
-	for range s.LongLived {
-		w.launch()
-	}
-	if s.LongLived == 0 {
-		w.after(w.between(0, s.Poll), w.poll)
-	}
-	if s.Keep > 0 {
-		w.after(w.between(0, s.Keep), w.pollAsKeeper)
-	}
+	w.begin()
 	w.after(0, w.record)
 	w.run(w.over)
 	if !w.done() && w.err == nil {
@@ -71,6 +65,26 @@ func simulate(s setting) (outcome, error) {
 	}
 	w.close()
 	return w.out, w.err
+}
+
+// begin starts long-lived agents or KEDA's polls, and the keepers.
+func (w *simulation) begin() {
+	for n := range w.LongLived {
+		w.launch(n % w.Groups)
+	}
+	if w.LongLived == 0 {
+		for group := range w.Groups {
+			w.after(w.between(0, w.Poll), func() { w.poll(group) })
+		}
+	}
+	for range w.Keepers {
+		w.keepers = append(w.keepers, &endpoint{w: w})
+	}
+	if w.Keep > 0 {
+		for n := range max(w.Keepers, 1) {
+			w.after(w.between(0, w.Keep), func() { w.pollAsKeeper(n) })
+		}
+	}
 }
 
 // longestRun ends a simulation in which some jobs never run, because KEDA creates no more
@@ -99,16 +113,21 @@ func (w *simulation) arrive(j *job) {
 
 // assign assigns waiting jobs to listening agents, up to the organisation's parallel jobs.
 func (w *simulation) assign() {
+	none, left := make([]bool, w.Groups), w.Groups // groups without a free agent
 	for _, j := range w.waiting {
-		if j.assigned {
+		if j.assigned || none[j.group] {
 			continue
 		}
 		if w.Parallel > 0 && w.busy >= w.Parallel {
 			return
 		}
-		i := slices.IndexFunc(w.agents, func(a *agent) bool { return a.free() })
+		i := slices.IndexFunc(w.agents, func(a *agent) bool { return a.group == j.group && a.free() })
 		if i < 0 {
-			return
+			none[j.group] = true
+			if left--; left == 0 {
+				return
+			}
+			continue
 		}
 		j.assigned = true
 		w.busy++
@@ -125,31 +144,69 @@ func (w *simulation) receive(j *job) {
 	}
 	j.received = true
 	w.waiting = slices.Delete(w.waiting, i, i+1)
-	w.started++
+	w.started[j.group]++
 }
 
-// poll is KEDA's poll. If an answer takes longer than kedaPatience, KEDA makes a new scaler
-// and asks once more.
-func (w *simulation) poll() {
-	w.after(w.Poll, w.poll)
-	ok := w.answersInTime(kedaIdentity, kedaPoll[0])
-	if !ok {
-		w.out.Failed++
-		ok = w.answersInTime(kedaIdentity, kedaError[1]) && w.answersInTime(kedaIdentity, kedaError[2])
+// running is how many jobs run.
+func (w *simulation) running() (n int) {
+	for _, started := range w.started {
+		n += started
 	}
+	return n
+}
+
+// jobsOf counts the unfinished jobs of a group.
+func (w *simulation) jobsOf(group int) (waiting, running int) {
+	for _, j := range w.waiting {
+		if j.group == group {
+			waiting++
+		}
+	}
+	return waiting, w.started[group]
+}
+
+// poll is KEDA's poll for the ScaledJob of a group.
+func (w *simulation) poll(group int) {
+	w.after(w.Poll, func() { w.poll(group) })
+	metric, ok := w.metric(group)
 	if !ok {
 		return
 	}
-	pending := 0
+	unfinished, pending := 0, 0
 	for _, a := range w.agents {
+		if a.group != group {
+			continue
+		}
+		unfinished++
 		if !a.running || w.Scaler.UntilReady && !a.listening {
 			pending++
 		}
 	}
-	metric := w.Scaler.count(len(w.waiting), w.started)
-	for range w.Scaler.create(metric, len(w.agents), pending) {
-		w.launch()
+	for range w.Scaler.create(metric, unfinished, pending) {
+		w.launch(group)
 	}
+}
+
+// metric is the number that KEDA gets. If it gets none, or the answer takes longer than
+// kedaPatience, KEDA makes a new scaler and asks once more.
+func (w *simulation) metric(group int) (metric int, ok bool) {
+	if len(w.keepers) > 0 {
+		for range 2 {
+			// The Service sends each request to any of the keepers.
+			if metric, ok = w.keepers[w.groups.IntN(len(w.keepers))].answer(group); ok {
+				return metric, true
+			}
+		}
+		w.out.Failed++
+		return 0, false
+	}
+	if !w.answersInTime(kedaIdentity, kedaPoll[0]) {
+		w.out.Failed++
+		if !w.answersInTime(kedaIdentity, kedaError[1]) || !w.answersInTime(kedaIdentity, kedaError[2]) {
+			return 0, false
+		}
+	}
+	return w.Scaler.count(w.jobsOf(group)), true
 }
 
 // kedaPatience is KEDA_HTTP_DEFAULT_TIMEOUT's default.
@@ -161,14 +218,18 @@ func (w *simulation) answersInTime(who string, c call) bool {
 	return !t.Refuse && t.Delay < kedaPatience
 }
 
-// pollAsKeeper is the keeper's poll. It respects Retry-After before the next poll.
-func (w *simulation) pollAsKeeper() {
-	pause := w.Keep
+// pollAsKeeper is a keeper's poll. It respects Retry-After before the next poll, and its scale
+// endpoint takes over what it saw.
+func (w *simulation) pollAsKeeper(n int) {
+	pause, refused := w.Keep, false
 	for _, c := range keeperPoll {
 		t := w.charge(w.identityOf(keepIdentity), keepIdentity, c)
-		pause = max(pause, t.RetryAfter)
+		pause, refused = max(pause, t.RetryAfter), refused || t.Refuse
 	}
-	w.after(pause, w.pollAsKeeper)
+	if n < len(w.keepers) && !refused {
+		w.keepers[n].saw()
+	}
+	w.after(pause, func() { w.pollAsKeeper(n) })
 }
 
 // identityOf returns the identity whose budget a caller uses.
@@ -207,6 +268,6 @@ func (w *simulation) charge(identity, who string, c call) emulator.Throttle {
 
 // record records the state, every 30 s.
 func (w *simulation) record() {
-	w.out.History = append(w.out.History, moment{w.now, len(w.waiting), w.started, len(w.agents)})
+	w.out.History = append(w.out.History, moment{w.now, len(w.waiting), w.running(), len(w.agents)})
 	w.after(30*time.Second, w.record)
 }

@@ -277,6 +277,34 @@ func (s scope) whoCalls(r *runs) string {
 	return t.String()
 }
 
+// triggers compares KEDA's two triggers at the highest rate: azure-pipelines asks Azure DevOps for each
+// ScaledJob, and metrics-api asks two keepers.
+func (s scope) triggers(r *runs) string {
+	t := &table{head: []string{"ScaledJobs", "trigger", "`pollingInterval`", "keepers", "KEDA's calls an hour", "the keepers'", "both", "in the busiest five minutes of one identity", "a job waits: median", "95 %", "agents without a job"}}
+	jobs := s.Rates[len(s.Rates)-1]
+	for _, way := range []struct {
+		groups, keepers int
+		poll            time.Duration
+	}{
+		{3, 0, 15 * time.Second}, {3, 0, 5 * time.Second}, {3, 0, 2 * time.Second}, {10, 0, 2 * time.Second},
+		{3, 2, 15 * time.Second}, {3, 2, 5 * time.Second}, {3, 2, 2 * time.Second}, {10, 2, 2 * time.Second},
+	} {
+		set := s.recommended(jobs)
+		set.Groups, set.Keepers, set.Poll = way.groups, way.keepers, way.poll
+		set.Scaler.Max = maxReplicas(jobs / float64(way.groups))
+		name := "`azure-pipelines`"
+		if way.keepers > 0 {
+			name = "`metrics-api`"
+		}
+		o := r.of(set)
+		hourly := func(calls int) int { return int(float64(calls) / max(o.Length.Hours(), 1e-9)) }
+		keda, keepers := o.Calls[kedaIdentity].sum(), o.Calls[keepIdentity].sum()
+		t.add(way.groups, name, way.poll, max(way.keepers, 1), hourly(keda), hourly(keepers), hourly(keda+keepers),
+			max(o.Window[kedaIdentity], o.Window[keepIdentity]), o.wait(0.5), o.wait(0.95), o.IdleOuts)
+	}
+	return t.String()
+}
+
 // seeds shows how much the numbers depend on the seed.
 func (s scope) seeds(r *runs) string {
 	t := &table{head: []string{"seed", "jobs", "a job waits: median", "95 %", "agents at once, at most", "calls in the busiest five minutes"}}
