@@ -8,11 +8,11 @@ export const read = (name) => readFileSync(new URL(name, folder), "utf8");
 
 export const names = () => readdirSync(folder).filter((name) => name.endsWith(".yaml"));
 
-// parameters.env only has NAME=value lines, some of them in single quotes. It does not have the keeper's token, which is
-// a secret.
+// parameters.env only has NAME=value lines, some of them in single quotes. It does not have the keeper's tokens, which are
+// secrets.
 export function parameters() {
   const lines = read("parameters.env").split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map([...lines.map((line) => line.match(/^(\w+)='?(.*?)'?$/).slice(1)), ["KEEP_TOKEN", "0123456789abcdef"]]);
+  return new Map([...lines.map((line) => line.match(/^(\w+)='?(.*?)'?$/).slice(1)), ["KEEP_TOKEN", "0123456789abcdef"], ["SCALE_TOKEN", "fedcba9876543210"]]);
 }
 
 export function body(name, values = parameters()) {

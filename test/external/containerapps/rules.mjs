@@ -1,5 +1,6 @@
 // Rules that the types cannot express: enumerations are plain strings there, and the metadata of a scale rule can
 // be anything.
+import { parse } from "yaml";
 import { isJob } from "./bodies.mjs";
 
 // KEDA's fields (reference/keda-and-kubernetes.md 1.1) that the metadata of a rule may have. organizationURL and
@@ -27,7 +28,26 @@ export function faults(arm) {
   if (isJob(arm)) return [...found, ...jobFaults(configuration, template, has, secrets)];
   const seconds = template.containers[0].env.find((v) => v.name === "AZP_GRACE_PERIOD")?.value;
   want(seconds === undefined || Number(seconds) === template.terminationGracePeriodSeconds, "azptend is told another grace period");
+  const groups = template.containers[0].env.find((v) => v.name === "AZP_KEEP_GROUPS_FILE")?.value;
+  if (groups) return [...found, ...groupsFaults(configuration, template, groups)];
   want(template.scale?.minReplicas === 1 && template.scale.maxReplicas === 1, "it is not one replica");
+  return found;
+}
+
+// groupsFaults are those of keepers that a rule asks.
+function groupsFaults(configuration, template, file) {
+  const found = [];
+  const want = (ok, what) => { if (!ok) found.push(what); };
+  const [keep] = template.containers;
+  want(template.scale?.minReplicas === 2 && template.scale.maxReplicas === 2, "it is not two replicas");
+  const port = `:${configuration.ingress?.targetPort}`;
+  want(configuration.ingress?.external === true && keep.env.some((v) => v.name === "AZP_KEEP_LISTEN" && v.value === port), "nobody reaches it");
+  const items = (keep.volumeMounts ?? []).flatMap((m) => {
+    const volume = (template.volumes ?? []).find((v) => v.name === m.volumeName);
+    return (volume?.secrets ?? []).map((s) => ({ at: `${m.mountPath}/${s.path}`, secret: configuration.secrets.find((have) => have.name === s.secretRef) }));
+  });
+  const text = items.find((item) => item.at === file)?.secret?.value;
+  want(text !== undefined && parse(text).groups.every((g) => g.name && g.max > 0), "its groups are not there");
   return found;
 }
 
@@ -47,6 +67,10 @@ function jobFaults(configuration, template, has, secrets) {
   const rules = config?.scale?.rules ?? [];
   want(rules.length === 1, "it has not one rule");
   for (const rule of rules) {
+    if (rule.type === "metrics-api") {
+      found.push(...keeperRuleFaults(rule, env, secrets));
+      continue;
+    }
     want(rule.type === "azure-pipelines", `the rule is of ${rule.type}`);
     want(has(rule.identity), "the rule has no identity of the body's");
     const url = (rule.auth ?? []).find((a) => a.triggerParameter === "organizationURL");
@@ -60,6 +84,21 @@ function jobFaults(configuration, template, has, secrets) {
     want(rule.metadata.fetchUnfinishedJobsOnly === "true", "the rule asks for finished jobs too");
     want(rule.metadata.poolName === env.AZP_POOL, "the rule looks at another pool");
   }
+  return found;
+}
+
+// keeperRuleFaults are those of a rule that asks a keeper. The metadata is that of test/external/conformance/keda, with
+// what older versions of KEDA have too: no timeout, and authMode instead of authModes.
+function keeperRuleFaults(rule, env, secrets) {
+  const found = [];
+  const want = (ok, what) => { if (!ok) found.push(what); };
+  const { url, ...rest } = rule.metadata;
+  want(/^https:\/\/[^/]+\/scale\/[A-Za-z0-9-]+$/.test(url), "the rule asks no group over https");
+  want(env.AZP_GROUP !== undefined && url?.endsWith(`/scale/${env.AZP_GROUP}`), "the rule asks for another group");
+  const is = Object.entries(rest).map(([key, value]) => `${key}=${value}`).sort().join(" ");
+  want(is === "authMode=bearer targetValue=1 valueLocation=desired", `the rule's metadata is ${is}`);
+  const [token, ...more] = rule.auth ?? [];
+  want(token?.triggerParameter === "token" && secrets.includes(token.secretRef) && more.length === 0, "the rule sends no token");
   return found;
 }
 

@@ -29,6 +29,18 @@ test("each rule can say no", () => {
     ["agents-init-job.yaml", (b) => { agent(b).volumeMounts = []; }, /files of the agent/],
     ["agents-job.yaml", (b) => { agent(b).env = agent(b).env.filter((v) => v.name !== "AZP_ONCE"); }, /stays/],
     ["agents-job.yaml", (b) => { b.properties.configuration.registries[0].identity = "system"; }, /registry/],
+    ["agents-scale-job.yaml", (b) => { rule(b).metadata.url = "http://keep/scale/linux"; }, /over https/],
+    ["agents-scale-job.yaml", (b) => { rule(b).metadata.url += "2"; }, /another group/],
+    ["agents-scale-job.yaml", (b) => { agent(b).env = agent(b).env.filter((v) => v.name !== "AZP_GROUP"); }, /another group/],
+    ["agents-scale-job.yaml", (b) => { delete rule(b).metadata.authMode; }, /metadata is targetValue=1 valueLocation=desired$/m],
+    ["agents-scale-job.yaml", (b) => { rule(b).metadata.method = "GET"; }, /metadata is .*method=GET/],
+    ["agents-scale-job.yaml", (b) => { rule(b).auth[0].triggerParameter = "bearer"; }, /no token/],
+    ["agents-scale-job.yaml", (b) => { rule(b).auth[0].secretRef = "other"; }, /no token/],
+    ["keep-scale-app.yaml", (b) => { b.properties.template.scale.minReplicas = 1; }, /two replicas/],
+    ["keep-scale-app.yaml", (b) => { b.properties.configuration.ingress.targetPort = 8142; }, /nobody reaches/],
+    ["keep-scale-app.yaml", (b) => { delete b.properties.configuration.ingress; }, /nobody reaches/],
+    ["keep-scale-app.yaml", (b) => { b.properties.template.volumes[0].secrets[0].path = "groups.yml"; }, /groups are not there/],
+    ["keep-scale-app.yaml", (b) => { b.properties.configuration.secrets[2].value = "groups: [{name: linux}]"; }, /groups are not there/],
     ["keep-app.yaml", (b) => { b.properties.configuration.secrets = []; }, /AZP_KEEP_TOKEN/],
     ["keep-app.yaml", (b) => { b.properties.template.scale.minReplicas = 0; }, /one replica/],
     ["agents-app.yaml", (b) => { b.properties.template.terminationGracePeriodSeconds = 30; }, /another grace period/],
@@ -67,7 +79,15 @@ test("main.bicep makes the bodies of agents-job.yaml and keep-app.yaml", () => {
   assert.deepEqual(keep, { name: "azptend-keep", ...body("keep-app.yaml") });
 });
 
-test("the token of main.bicepparam comes from Key Vault", () => {
+test("scale.bicep makes the bodies of agents-scale-job.yaml and keep-scale-app.yaml", () => {
+  const { using, given } = bicepparam("scale.bicepparam");
+  const { agents, keep } = evaluate(using, { ...given, keepToken: "0123456789abcdef", scaleToken: "fedcba9876543210" });
+  assert.deepEqual(agents, { name: "agents", ...body("agents-scale-job.yaml") });
+  assert.deepEqual(keep, { name: "azptend-keep", ...body("keep-scale-app.yaml") });
+});
+
+test("the tokens of the .bicepparam files come from Key Vault", () => {
+  assert.match(read("scale.bicepparam"), /^param keepToken = az\.getSecret\(.*\nparam scaleToken = az\.getSecret\(/m);
   assert.match(read("main.bicepparam"), /^param keepToken = az\.getSecret\(/m);
 });
 

@@ -21,6 +21,9 @@ const wrong = {
   "a-probe-without-port": ["keep-app.yaml", (b) => { delete b.properties.template.containers[0].probes[0].httpGet.port; }],
   "a-misspelt-identity": ["agents-init-job.yaml", (b) => { b.properties.configuration.identitySettings[0].lifeCycle = "Init"; }],
   "a-volume-without-path": ["agents-init-job.yaml", (b) => { b.properties.template.initContainers[0].volumeMounts[0].path = "/x"; }],
+  "a-misspelt-ingress": ["keep-scale-app.yaml", (b) => { b.properties.configuration.ingress.port = 8141; }],
+  "a-misspelt-volume": ["keep-scale-app.yaml", (b) => { b.properties.template.volumes[0].storagetype = "Secret"; }],
+  "a-number-in-auth": ["agents-scale-job.yaml", (b) => { b.properties.configuration.eventTriggerConfig.scale.rules[0].auth[0].secretRef = 1; }],
   "an-exec-probe": ["agents-app.yaml", (b) => { b.properties.template.containers[0].probes[0].exec = { command: ["azptend"] }; }],
 };
 
@@ -49,7 +52,7 @@ test("what the Bicep files make with each of their options has the right types",
 });
 
 test("the Bicep files use the API version of the types", () => {
-  for (const name of ["main.bicep", "environment.bicep"]) {
+  for (const name of ["main.bicep", "scale.bicep", "environment.bicep"]) {
     const own = Object.entries(versions(name)).filter(([type]) => type.startsWith("Microsoft.App/"));
     assert.ok(own.length > 0);
     for (const [type, version] of own) assert.equal(version, apiVersion(), type);

@@ -14,18 +14,18 @@ import (
 
 const page = "../../../docs/container-apps.md"
 
-// snippet returns the page's only block of HCL.
-func snippet(t *testing.T) string {
+// snippets returns the page's blocks of HCL: the first is complete, the second replaces its locals.
+func snippets(t *testing.T) [2]string {
 	t.Helper()
 	b, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```hcl\n(.*?)```").FindAllStringSubmatch(string(b), -1)
-	if len(blocks) != 1 {
-		t.Fatalf("%s has %d blocks of hcl, want 1", page, len(blocks))
+	if len(blocks) != 2 {
+		t.Fatalf("%s has %d blocks of hcl, want 2", page, len(blocks))
 	}
-	return blocks[0][1]
+	return [2]string{blocks[0][1], blocks[1][1]}
 }
 
 // fault returns the reason why a text is not HCL as formatted by terraform fmt.
@@ -39,27 +39,57 @@ func fault(text string) error {
 	return nil
 }
 
-func TestTheSnippet(t *testing.T) {
-	if err := fault(snippet(t)); err != nil {
-		t.Error(err)
+func TestTheSnippets(t *testing.T) {
+	for _, text := range snippets(t) {
+		if err := fault(text); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // TestEachVariableHasAValue: templatefile fails for a file that uses a variable without a value.
 func TestEachVariableHasAValue(t *testing.T) {
-	text := snippet(t)
-	file, err := os.ReadFile("../../../deploy/container-apps/agents-job.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken := regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(string(file), -1)
-	if len(taken) == 0 {
-		t.Fatal("agents-job.yaml takes no parameter")
-	}
-	for _, m := range taken {
-		if !regexp.MustCompile(`(?m)^\s+` + m[1] + `\s+=`).MatchString(text) {
-			t.Errorf("%s does not give %s", page, m[1])
+	for i, name := range []string{"agents-job.yaml", "agents-scale-job.yaml"} {
+		text := snippets(t)[i]
+		if !strings.Contains(text, `templatefile("${path.module}/`+name+`"`) {
+			t.Errorf("the block %d does not read %s", i, name)
 		}
+		file, err := os.ReadFile("../../../deploy/container-apps/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(string(file), -1)
+		if len(taken) == 0 {
+			t.Fatal(name + " takes no parameter")
+		}
+		for _, m := range taken {
+			if !regexp.MustCompile(`(?m)^\s+` + m[1] + `\s+=`).MatchString(text) {
+				t.Errorf("%s does not give %s", page, m[1])
+			}
+		}
+	}
+}
+
+// TestTheSecondBlockReplacesLocals: it defines what the first block uses, and uses only variables that
+// one of them has.
+func TestTheSecondBlockReplacesLocals(t *testing.T) {
+	blocks := snippets(t)
+	before, _, found := strings.Cut(blocks[0], "locals {")
+	_, after, ended := strings.Cut(blocks[0], "}))\n}\n")
+	if !found || !ended {
+		t.Fatal("the first block has no locals")
+	}
+	whole := before + blocks[1] + after
+	if err := fault(whole); err != nil {
+		t.Error(err)
+	}
+	for _, m := range regexp.MustCompile(`\bvar\.(\w+)`).FindAllStringSubmatch(whole, -1) {
+		if !strings.Contains(whole, `variable "`+m[1]+`"`) {
+			t.Errorf("nothing defines var.%s", m[1])
+		}
+	}
+	if !strings.Contains(whole, "local.job.properties") || strings.Count(whole, "locals {") != 1 {
+		t.Errorf("the blocks do not fit:\n%s", whole)
 	}
 }
 
@@ -69,7 +99,7 @@ var embedded = map[string]string{"2.0": "2024-03-01", "2.4": "2025-01-01", "2.8"
 
 // TestTheProviderHasTheAPIVersion: the oldest azapi that the page allows knows the type.
 func TestTheProviderHasTheAPIVersion(t *testing.T) {
-	text := snippet(t)
+	text := snippets(t)[0]
 	provider := regexp.MustCompile(`version = ">= ([\d.]+)"`).FindStringSubmatch(text)
 	typ := regexp.MustCompile(`type\s+= "Microsoft.App/jobs@([\d-]+)"`).FindStringSubmatch(text)
 	if provider == nil || typ == nil {
@@ -85,7 +115,7 @@ func TestTheProviderHasTheAPIVersion(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	good := snippet(t)
+	good := snippets(t)[0]
 	for _, tt := range []struct{ old, new string }{
 		{"}\n", "\n"},
 		{"  type ", "  type"},
