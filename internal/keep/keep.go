@@ -188,7 +188,7 @@ func (t *poolLoop) round(ctx context.Context) (err error) {
 	t.listedOnce, t.agentCount = true, len(s.Verdicts)
 	p := t.show(s, t.jobs.update(slices.Concat(s.Queue, s.Finished)))
 	if len(t.scaler.groups) > 0 {
-		t.scaler.saw(begun, p.assigned)
+		t.scaler.record(begun, p.assigned)
 	}
 	t.lookDuration = time.Since(begun)
 	return t.act(ctx, s)

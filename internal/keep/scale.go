@@ -30,8 +30,8 @@ const (
 	scaleFresh = time.Second
 	// scaleValid is how old an answer may be if looks are slow or fail.
 	scaleValid = 30 * time.Second
-	// scalePatience is how long a request waits for a look: KEDA waits for three seconds.
-	scalePatience = 2*time.Second - 100*time.Millisecond
+	// scaleTimeout is how long a request waits for a look: KEDA waits for three seconds.
+	scaleTimeout = 2*time.Second - 100*time.Millisecond
 	// scaleShare limits how long the server works for the looks to one part in three, where
 	// lookShare, for a keeper that nobody waits for, has one in eleven. With a slow server,
 	// jobs that start later cost more than these requests.
@@ -84,11 +84,11 @@ func (s *scaler) wait() {
 // answer says how many agents a group should have, or why that is not known.
 func (s *scaler) answer(ctx context.Context, group int) (scaleAnswer, error) {
 	if s.isDue() {
-		patience := time.NewTimer(scalePatience)
-		defer patience.Stop()
+		timeout := time.NewTimer(scaleTimeout)
+		defer timeout.Stop()
 		select {
 		case <-s.flight.DoChan("", func() (any, error) { s.look(); return nil, nil }):
-		case <-patience.C:
+		case <-timeout.C:
 		case <-ctx.Done():
 		}
 	}
@@ -155,12 +155,12 @@ func (s *scaler) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.saw(begun, pool.Assign(s.groups, agents, queue))
+	s.record(begun, pool.Assign(s.groups, agents, queue))
 	return nil
 }
 
-// saw takes over what a look saw that began at a time: one of its own, or of the pool's loop.
-func (s *scaler) saw(begun time.Time, seen pool.Assignment) {
+// record takes over what a look found that began at a time: one of its own, or of the pool's loop.
+func (s *scaler) record(begun time.Time, seen pool.Assignment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if begun.Before(s.at) {

@@ -37,7 +37,7 @@ type Assignment struct {
 // If all are full, it waits for the first one in this order. Where a job starts is up to the
 // server; the assignment only says how many agents are needed.
 func Assign(groups []Group, agents []azdo.Agent, queue []azdo.JobRequest) Assignment {
-	a := assigner{groups: newMembers(groups, agents, queue), kinds: map[string]*jobKind{}, taken: map[int]bool{}}
+	a := newAssigner(groups, agents, queue)
 	assigned := map[int64]bool{} // by the list of agents, which is newer than the queue
 	for _, agent := range agents {
 		if agent.AssignedRequest != nil {
@@ -123,23 +123,10 @@ func newMembers(groups []Group, agents []azdo.Agent, queue []azdo.JobRequest) []
 	return all
 }
 
-// canRun says whether the group's agents match a need. The server's word counts if it names an
-// agent of the group, or if it names others (named) and could have named the group's
-// placeholder. Otherwise the demands decide: for an agent as the group declares it, and for those
-// that exist, because an image may have capabilities that the group does not declare.
-func (m *members) canRun(need jobNeed, named bool) bool {
-	if m.isNamed(need) {
-		return true
-	}
-	if named && m.hasPlaceholder {
-		return false
-	}
-	return need.isMetBy(m.sampled) || slices.ContainsFunc(m.all, need.isMetBy)
-}
-
-func (m *members) isNamed(need jobNeed) bool {
-	return need.matchedIDs != nil && slices.ContainsFunc(m.all, need.matches)
-}
+// maxCompared limits the work of Assign to this many demands that are compared with all agents:
+// anybody who may queue pipelines can make up demands. After that only the capabilities that a
+// group declares decide who can run a job, and no idle agent is kept for it.
+const maxCompared = 1000
 
 // jobKind is what is the same for all jobs with equal demands and matches.
 type jobKind struct {
@@ -150,9 +137,21 @@ type jobKind struct {
 
 // assigner assigns jobs one by one.
 type assigner struct {
-	groups []*members
-	kinds  map[string]*jobKind
-	taken  map[int]bool // ids of idle agents that a job was assigned to
+	groups   []*members
+	groupOf  map[int]int // by the id of an agent
+	kinds    map[string]*jobKind
+	compared int          // demands that were compared with all agents
+	taken    map[int]bool // ids of idle agents that a job was assigned to
+}
+
+func newAssigner(groups []Group, agents []azdo.Agent, queue []azdo.JobRequest) *assigner {
+	a := &assigner{groups: newMembers(groups, agents, queue), groupOf: map[int]int{}, kinds: map[string]*jobKind{}, taken: map[int]bool{}}
+	for g, m := range a.groups {
+		for _, agent := range m.all {
+			a.groupOf[agent.ID] = g
+		}
+	}
+	return a
 }
 
 // kindOf computes a kind once: most jobs of a long queue have equal demands.
@@ -165,20 +164,16 @@ func (a *assigner) kindOf(q azdo.JobRequest) *jobKind {
 	if kind := a.kinds[key]; kind != nil {
 		return kind
 	}
-	kind := &jobKind{}
-	named := slices.ContainsFunc(a.groups, func(m *members) bool { return m.isNamed(need) })
-	for i, m := range a.groups {
-		if m.canRun(need, named) {
-			kind.groups = append(kind.groups, i)
-		}
+	work := max(1, len(need.demands))
+	compare := a.compared+work <= maxCompared
+	if compare {
+		a.compared += work
 	}
-	slices.SortStableFunc(kind.groups, func(i, j int) int {
-		return cmp.Compare(a.groups[i].surplus(need), a.groups[j].surplus(need))
-	})
+	kind := &jobKind{groups: a.groupsFor(need, compare)}
 	for _, i := range kind.groups {
 		var ids []int
 		for _, agent := range a.groups[i].idle {
-			if need.matches(agent) {
+			if compare && need.matches(agent) {
 				ids = append(ids, agent.ID)
 			}
 		}
@@ -189,6 +184,36 @@ func (a *assigner) kindOf(q azdo.JobRequest) *jobKind {
 	}
 	a.kinds[key] = kind
 	return kind
+}
+
+// groupsFor returns the groups whose agents match a need, the best first. The server's word counts
+// if it names an agent of the group, or if it names others and could have named the group's
+// placeholder. Otherwise the demands decide: for an agent as the group declares it, and with
+// compare for those that exist, because an image may have capabilities that the group does not
+// declare.
+func (a *assigner) groupsFor(need jobNeed, compare bool) (groups []int) {
+	named := map[int]bool{}
+	for _, id := range need.matchedIDs {
+		if g, known := a.groupOf[id]; known {
+			named[g] = true
+		}
+	}
+	for g, m := range a.groups {
+		switch {
+		case named[g]:
+		case len(named) > 0 && m.hasPlaceholder:
+			continue
+		case need.isMetBy(m.sampled):
+		case compare && slices.ContainsFunc(m.all, need.isMetBy):
+		default:
+			continue
+		}
+		groups = append(groups, g)
+	}
+	slices.SortStableFunc(groups, func(i, j int) int {
+		return cmp.Compare(a.groups[i].surplus(need), a.groups[j].surplus(need))
+	})
+	return groups
 }
 
 // choose chooses the group of a job, and takes its idle agent.

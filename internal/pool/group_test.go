@@ -174,6 +174,27 @@ func TestCanRun(t *testing.T) {
 	}
 }
 
+// TestManyDemands: jobs that all demand something else cost a bounded number of comparisons with
+// agents. What a group declares is found for each of them.
+func TestManyDemands(t *testing.T) {
+	group := Group{Name: "linux", Agents: "*", Max: 9, Capabilities: map[string]string{"docker": ""}}
+	agent := someone(1, "linux-1")
+	var queue []azdo.JobRequest
+	for i := range maxCompared + 10 {
+		own := fmt.Sprint("undeclared-", i)
+		agent.SystemCapabilities[own] = ""
+		queue = append(queue, azdo.JobRequest{RequestID: int64(i), Demands: []string{own}})
+	}
+	queue = append(queue, azdo.JobRequest{RequestID: 1 << 20, Demands: []string{"docker"}})
+	done := Assign([]Group{group}, []azdo.Agent{agent}, queue)
+	if len(done.Group) != maxCompared+1 || len(done.Unmet) != 10 {
+		t.Errorf("%d jobs have a group and %d have none", len(done.Group), len(done.Unmet))
+	}
+	if _, found := done.Group[1<<20]; !found {
+		t.Error("a declared capability is not found after so many others")
+	}
+}
+
 // TestChoice: where a job goes that several groups can run.
 func TestChoice(t *testing.T) {
 	member := func(id int, group string, change ...func(*azdo.Agent)) azdo.Agent {

@@ -69,3 +69,12 @@ func TestOneRuleForDurations(t *testing.T) {
 		}
 	}
 }
+
+// TestOneRuleForGroups has azptend judge the groups that the chart's tests judge.
+func TestOneRuleForGroups(t *testing.T) {
+	for groups, good := range readCases(t, "groups.yaml") {
+		if _, wrong := config.ParseGroups([]byte("groups: ["+groups+"]"), []string{"linux"}); (len(wrong) == 0) != good {
+			t.Errorf("groups %s: %v; are they good: %t", groups, wrong, good)
+		}
+	}
+}

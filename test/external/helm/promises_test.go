@@ -13,7 +13,7 @@ func TestPromises(t *testing.T) {
 	for name, values := range cases(t) {
 		t.Run(name, func(t *testing.T) {
 			for what, pod := range pods(t, values) {
-				wanted := dig(values, "serviceAccount", "automount") == true && !strings.HasSuffix(what, "-keep")
+				wanted := dig(values, "serviceAccount", "automount") == true && !isKeeper(what)
 				if *pod.Spec.AutomountServiceAccountToken != wanted {
 					t.Errorf("%s has a token for the cluster: %t", what, !wanted)
 				}
@@ -21,7 +21,7 @@ func TestPromises(t *testing.T) {
 					t.Errorf("%s may be root, or has no seccomp profile", what)
 				}
 				switch {
-				case strings.HasSuffix(what, "-keep"):
+				case isKeeper(what):
 					promiseKeeper(t, what, pod)
 				case !strings.HasPrefix(what, "Pod/"): // helm test's
 					promiseAgent(t, what, pod)
@@ -38,6 +38,11 @@ func TestPromises(t *testing.T) {
 			}
 		})
 	}
+}
+
+// isKeeper says whether the pod of an object, by kind and name, is a keeper's.
+func isKeeper(what string) bool {
+	return strings.HasSuffix(what, "-keep") || strings.HasSuffix(what, "-keep-scale")
 }
 
 // promiseKeeper: the kubelet can reach the probes, and they need no token.

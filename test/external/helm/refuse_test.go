@@ -77,6 +77,32 @@ func TestRefused(t *testing.T) {
 		"a number and parent":  {"keda-2.20", `keda: {jobsToFetch: 100, fetchUnfinishedJobsOnly: false}`, "keda.jobsToFetch and keda.parent are both set"},
 		"min above max":        {"keda-2.21", `keda: {minReplicaCount: 11}`, "more than keda.maxReplicaCount"},
 
+		"a group, other trigger":   {"keda-2.21", `keda: {group: linux}`, "keda.group is set, but keda.trigger is azure-pipelines"},
+		"a keeper, other trigger":  {"keda-2.21", `keda: {keeperURL: "http://keep:8141"}`, "keda.keeperURL is set, but keda.trigger is azure-pipelines"},
+		"another trigger":          {"keda-2.21", `keda: {trigger: cron}`, "/keda/trigger"},
+		"no group":                 {"metrics-api", `keda: {group: ""}`, "keda.group is not set"},
+		"a group that is not":      {"metrics-api", `keda: {group: windows}`, `keda.group is "windows", which is not in keep.groups`},
+		"a group's case":           {"metrics-api", `keda: {group: Linux}`, `keda.group is "Linux", which is not in keep.groups`},
+		"accurate, by the keeper":  {"metrics-api", `keda: {strategy: accurate}`, "the keeper's number includes running jobs"},
+		"a minimum, by the keeper": {"metrics-api", `keda: {minReplicaCount: 2}`, "set warm of the group in keep.groups"},
+		"metricType":               {"metrics-api", `keda: {metricType: Value}`, "additional properties 'metricType' not allowed"},
+		"demands, by the keeper":   {"metrics-api", `keda: {demands: [docker]}`, "keda.demands is set, which trigger metrics-api does not use"},
+		"parent, by the keeper":    {"metrics-api", `keda: {parent: azptend-placeholder}`, "keda.parent is set, which trigger metrics-api does not use"},
+		"in flight, by the keeper": {"metrics-api", `keda: {scaleOnInFlight: false}`, "keda.scaleOnInFlight is set, which trigger metrics-api does not use"},
+		"fewer than its group":     {"metrics-api", `keda: {maxReplicaCount: 19}`, `max of the group "linux" is 20`},
+		"by a keeper that is not":  {"metrics-api", `keep: {enabled: false, groups: [], serviceMonitor: {enabled: false}}`, "keda.trigger is metrics-api, but keep.enabled is false"},
+		"groups without a keeper":  {"metrics-api", `keep: {enabled: false, serviceMonitor: {enabled: false}}`, "keep.groups is set, but KEDA cannot reach the keeper"},
+		"groups without a token":   {"metrics-api", `keep: {token: {existingSecret: ""}, serviceMonitor: {enabled: false}}`, "keep.groups is set, but KEDA cannot reach the keeper"},
+		"groups without a Service": {"metrics-api", `keep: {service: {enabled: false}, serviceMonitor: {enabled: false}}`, "keep.groups is set, but KEDA cannot reach the keeper"},
+		"one token for two":        {"metrics-api", `keep: {scaleToken: {key: token}}`, "the same key of the same Secret"},
+		"two values of one":        {"metrics-api", `capabilities: {maven: "3"}`, `capabilities has "maven" with another value than the group "linux"`},
+		"two keepers":              {"metrics-api-elsewhere", `keep: {enabled: true}`, "the two keepers would not have the same groups"},
+		"no maximum":               {"metrics-api-elsewhere", `keda: {maxReplicaCount: null}`, "set it to the max of the group"},
+		"no scale token":           {"metrics-api-elsewhere", `keep: {scaleToken: {existingSecret: ""}}`, "keep.scaleToken.existingSecret is not"},
+		"a scale token in sight":   {"keda-2.21", `keep: {extraEnv: [{name: AZP_KEEP_SCALE_TOKEN, value: secret}]}`, "which everybody can read who can view the release"},
+		"another group in sight":   {"metrics-api", `extraEnv: [{name: AZP_GROUP, value: x}]`, "hint: set the value keda.group"},
+		"a checksum of the chart":  {"metrics-api", `keep: {podAnnotations: {checksum/groups: x}}`, `keep.podAnnotations has the key "checksum/groups"`},
+
 		"deadline too short": {"keda-2.21", `scaledJob: {activeDeadlineSeconds: 25200}`, "more than 25200, or 0 for no deadline"},
 		"no grace":           {"keda-2.21", `terminationGracePeriodSeconds: 0`, "/terminationGracePeriodSeconds"},
 		"too much grace":     {"keda-2.21", `terminationGracePeriodSeconds: 2592001`, "/terminationGracePeriodSeconds"},
@@ -179,6 +205,19 @@ func TestDurations(t *testing.T) {
 	})
 }
 
+// TestGroups does not ask for the value's name in a refusal: the schema's library does not know the
+// place of a wrong name of a capability.
+func TestGroups(t *testing.T) {
+	testLikeAzptend(t, "groups.yaml", "", func(groups string) map[string]any {
+		all := map[string]any{}
+		if err := yaml.Unmarshal([]byte("groups: ["+groups+"]"), &all); err != nil {
+			t.Fatal(err)
+		}
+		all["token"] = map[string]any{"existingSecret": "keep"}
+		return map[string]any{"keep": all}
+	})
+}
+
 // testLikeAzptend renders the chart with each value of a file. Tests of azptend read the same file.
 // A refusal names the value.
 func testLikeAzptend(t *testing.T, file, name string, values func(string) map[string]any) {
@@ -238,6 +277,13 @@ func TestAccepted(t *testing.T) {
 		"a keeper on the node":     {"keda-2.21", `keep: {identity: {type: managedIdentity}}`, `except: ["168.63.129.16/32"]`},
 		"63 characters of a name":  {"keda-2.21", `nameOverride: ` + strings.Repeat("a", 63), "app.kubernetes.io/name: " + strings.Repeat("a", 63)},
 		"40 characters in full":    {"keda-2.21", `fullnameOverride: ` + strings.Repeat("a", 40), strings.Repeat("a", 40) + "-keep"},
+		"three at a time":          {"metrics-api", `keda: {pollingInterval: 3}`, "pollingInterval: 3\n"},
+		"more than its group":      {"metrics-api", `keda: {maxReplicaCount: 21}`, "maxReplicaCount: 21\n"},
+		"default, by the keeper":   {"metrics-api", `keda: {strategy: default, version: "2.20"}`, "strategy: default\n"},
+		"another Secret for KEDA":  {"metrics-api", `keep: {scaleToken: {existingSecret: keep-scale, key: token}}`, "name: keep-scale\n    key: token"},
+		"KEDA in kube-system":      {"metrics-api", `keep: {networkPolicy: {fromKEDA: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}}`, "kubernetes.io/metadata.name: kube-system"},
+		"a shared authentication":  {"metrics-api-elsewhere", `{keep: {scaleToken: {existingSecret: ""}}, keda: {authenticationRef: {name: keep, kind: ClusterTriggerAuthentication}}}`, "kind: ClusterTriggerAuthentication"},
+		"groups, and 2.21":         {"keda-2.21", `keep: {token: {existingSecret: keep}, groups: [{name: gpu, max: 2}]}`, "type: azure-pipelines"},
 		"a parent chart's global":  {"keda-2.21", `global: {registry: x}`, "kind: ScaledJob"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -9,7 +9,7 @@ Takes (dict "own" the chart's, as YAML "name" the name of the user's value "user
 {{- range $own -}}{{- $_ := set $seen .name true -}}{{- end -}}
 {{- range $one := .users -}}
 {{- $hint := get $hints $one.name -}}
-{{- if and (has $one.name (list "AZP_TOKEN" "AZP_CLIENTSECRET" "AZP_KEEP_TOKEN")) (hasKey $one "value") -}}
+{{- if and (has $one.name (list "AZP_TOKEN" "AZP_CLIENTSECRET" "AZP_KEEP_TOKEN" "AZP_KEEP_SCALE_TOKEN")) (hasKey $one "value") -}}
 {{- fail (printf "%s has %s with a plain value, which everybody can read who can view the release\nhint: use identity.existingSecret, or valueFrom.secretKeyRef" $.name $one.name) -}}
 {{- else if and $hint (or (hasKey $seen $one.name) $hint.always) -}}
 {{- fail (printf "%s has %s, which the chart sets itself\nhint: %s" $.name $one.name $hint.say) -}}
@@ -54,8 +54,11 @@ AZP_KEEP_OLDER_THAN: {say: set the value keep.olderThan, always: true}
 AZP_KEEP_ANY_OWNER: {say: set the value keep.anyOwner, always: true}
 AZP_KEEP_MATCH: {say: set the value keep.match, always: true}
 AZP_KEEP_PLACEHOLDER: {say: set the value keep.placeholder.enabled, always: true}
+AZP_KEEP_GROUPS_FILE: {say: set the value keep.groups, always: true}
+AZP_GROUP: {say: set the value keda.group}
 AZP_AGENT_NAME: {say: "an agent must have the name of its pod, which is unique; set fullnameOverride to change it, or keep.placeholder.name for the placeholder", always: true}
 AZP_KEEP_TOKEN: {say: set the value keep.token.existingSecret}
+AZP_KEEP_SCALE_TOKEN: {say: set the value keep.scaleToken.existingSecret}
 AZP_TOKEN: {say: set the value identity.existingSecret}
 AZP_CLIENTID: {say: set the value identity.clientId}
 AZP_CLIENTSECRET: {say: set the value identity.existingSecret}
@@ -81,6 +84,9 @@ SSL_CERT_FILE: {say: set the value caCertificates}
 {{ include "azptend.connectionEnv" . }}
 {{ include "azptend.poolEnv" . }}
 - {name: AZP_AGENT_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+{{- if and (eq .Values.kind "scaledJob") .Values.keda.group }}
+- {name: AZP_GROUP, value: {{ .Values.keda.group | quote }}}
+{{- end }}
 {{- with .Values.capabilities }}
 - {name: AZP_CAPABILITIES, value: {{ include "azptend.capabilities" (dict "name" "capabilities" "value" .) | quote }}}
 {{- end }}

@@ -10,7 +10,9 @@ scaleOnInFlight is "false". "default" subtracts the Kubernetes Jobs that run, so
 many agents, or none (kedacore/keda#7747, #7878).
 */}}
 {{- define "azptend.kedaStrategy" -}}
-{{- if .Values.keda.strategy -}}{{ .Values.keda.strategy }}
+{{- /* The keeper's number includes running jobs, with every version of KEDA. */}}
+{{- if eq .Values.keda.trigger "metrics-api" -}}default
+{{- else if .Values.keda.strategy -}}{{ .Values.keda.strategy }}
 {{- else if eq (include "azptend.kedaVersion" .) "2.20" -}}accurate
 {{- else if eq (toString .Values.keda.scaleOnInFlight) "false" -}}accurate
 {{- else -}}default
@@ -18,6 +20,29 @@ many agents, or none (kedacore/keda#7747, #7878).
 {{- end -}}
 
 {{- define "azptend.trigger" -}}
+{{- if eq .Values.keda.trigger "metrics-api" -}}
+{{- include "azptend.metricsAPITrigger" . -}}
+{{- else -}}
+{{- include "azptend.pipelinesTrigger" . -}}
+{{- end }}
+authenticationRef:
+  name: {{ default (include "azptend.fullname" .) .Values.keda.authenticationRef.name }}
+  {{- with .Values.keda.authenticationRef.kind }}
+  kind: {{ . }}
+  {{- end }}
+{{- end -}}
+
+{{- define "azptend.metricsAPITrigger" -}}
+type: metrics-api
+metadata:
+  url: {{ include "azptend.scaleURL" . | quote }}
+  valueLocation: desired
+  targetValue: "1"
+  # Without it KEDA sends no token, and does not say so.
+  authMode: bearer
+{{- end -}}
+
+{{- define "azptend.pipelinesTrigger" -}}
 {{- $k := .Values.keda -}}
 type: azure-pipelines
 metadata:
@@ -47,10 +72,5 @@ metadata:
   {{- end }}
   {{- if eq (include "azptend.kedaVersion" .) "2.21" }}
   scaleOnInFlight: {{ eq (include "azptend.kedaStrategy" .) "default" | quote }}
-  {{- end }}
-authenticationRef:
-  name: {{ default (include "azptend.fullname" .) $k.authenticationRef.name }}
-  {{- with $k.authenticationRef.kind }}
-  kind: {{ . }}
   {{- end }}
 {{- end -}}

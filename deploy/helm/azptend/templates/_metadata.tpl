@@ -43,11 +43,11 @@ annotations:
 {{- end -}}
 
 {{/*
-Labels of a pod; takes "root", "component", "identity", and "labels", as above. They have no version of the
-chart: a new one must not restart agents whose pods are otherwise the same.
+Labels of a pod; takes "root", "component", "identity", and "labels", as above, and optionally "ownLabels". They
+have no version of the chart: a new one must not restart agents whose pods are otherwise the same.
 */}}
 {{- define "azptend.podLabels" -}}
-{{- $own := include "azptend.selector" . | fromYaml -}}
+{{- $own := merge (include "azptend.selector" . | fromYaml) (default dict .ownLabels) -}}
 {{- if eq .identity.type "workloadIdentity" -}}
 {{- /* By it Azure's webhook selects the pod. */}}
 {{- $own = set $own "azure.workload.identity/use" "true" -}}

@@ -47,7 +47,7 @@
 {{- if and $k.jobsToFetch $k.parent -}}
 {{- fail "keda.jobsToFetch and keda.parent are both set, which KEDA refuses: the server names the matching agents only if the request has no number of jobs\nhint: remove jobsToFetch" -}}
 {{- end -}}
-{{- if gt (int64 $k.minReplicaCount) (int64 $k.maxReplicaCount) -}}{{- fail "keda.minReplicaCount is more than keda.maxReplicaCount" -}}{{- end -}}
+{{- if gt (int64 $k.minReplicaCount) (include "azptend.maxReplicaCount" . | int64) -}}{{- fail "keda.minReplicaCount is more than keda.maxReplicaCount" -}}{{- end -}}
 {{- end -}}
 
 {{- define "azptend.validateScaler" -}}
