@@ -160,9 +160,10 @@ release-check: build $(RELEASE_TOOLS) ## all of a release that needs no registry
 release: $(RELEASE_TOOLS) ## archives, packages, sums, bills of materials and signatures, uploaded to a draft; needs GITHUB_TOKEN and cosign
 	$(RELEASE_ENV) goreleaser release --clean --release-notes bin/release-notes.md
 
-release-notes: ## the section of VERSION in CHANGELOG.md, into bin/release-notes.md
+release-notes: ## the section of VERSION in CHANGELOG.md, with links to that version's pages, into bin/release-notes.md
 	@mkdir -p bin
-	@awk -v version='$(VERSION)' '/^## / { on = ($$2 == version) } on && !/^## /' CHANGELOG.md >bin/release-notes.md
+	@awk -v version='$(VERSION)' '/^## / { on = ($$2 == version) } on && !/^## /' CHANGELOG.md | \
+		sed 's|](docs/|](https://github.com/azptend/azptend/blob/v$(VERSION)/docs/|g' >bin/release-notes.md
 	@[ -n "$(VERSION)" ] && grep -q . bin/release-notes.md || { echo "CHANGELOG.md has no section ## $(VERSION)"; exit 1; }
 
 chart: bin/helm ## the chart as a package of VERSION, in bin/chart

@@ -74,7 +74,10 @@ var endlessEnvironment = withInit(func(h *host, init *Init) {
 	spec := testProgram("endless")
 	spec.Extra = []*os.File{w}
 	c := must(init.Start(context.Background(), spec))
-	defer c.KillTree(h.ctx)
+	defer func() {
+		c.KillTree(h.ctx) // it does not wait for the reap of what it killed
+		<-c.Done()
+	}()
 	w.Close()
 	var pid int
 	if _, err := fmt.Fscan(r, &pid); err != nil {

@@ -140,3 +140,30 @@ func TestReleaseIsSigned(t *testing.T) {
 		t.Error("a release is published without a person")
 	}
 }
+
+// TestReleaseNotes: CHANGELOG.md begins with a section of the chart's version, which make release-notes
+// finds by the heading's second word. A reader sees it in two screens.
+func TestReleaseNotes(t *testing.T) {
+	b, err := os.ReadFile("../../deploy/helm/azptend/Chart.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chart struct {
+		Version    string
+		AppVersion string `yaml:"appVersion"`
+	}
+	if err := yaml.Unmarshal(b, &chart); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = os.ReadFile("../../CHANGELOG.md"); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "\n## ")
+	section, _, _ := strings.Cut(rest, "\n## ")
+	if version := strings.Fields(section + " -")[0]; version != chart.Version || version != chart.AppVersion {
+		t.Errorf("the newest section is of %q, the chart of %q with azptend %q", version, chart.Version, chart.AppVersion)
+	}
+	if lines := strings.Count(section, "\n"); lines < 20 || lines > 100 {
+		t.Errorf("the newest section has %d lines: these are its release's notes", lines)
+	}
+}

@@ -30,7 +30,7 @@ func TestPatchRelease(t *testing.T) {
 	}
 }
 
-// TestChart: Chart.yaml names files that exist, and the version of azptend that CHANGELOG.md has.
+// TestChart: Chart.yaml names files that exist, and its annotations are YAML.
 func TestChart(t *testing.T) {
 	m := loadChart(t).Metadata
 	if err := m.Validate(); err != nil {
