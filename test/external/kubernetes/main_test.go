@@ -66,7 +66,7 @@ func TestKubernetes(t *testing.T) {
 	if *bin == "" || *images != "" {
 		t.Skip("make test-kubernetes runs it")
 	}
-	pools := []string{"default", "accurate", "drained", "deleted", "registered", "measured", "statefulset", "deployment", "killed"}
+	pools := []string{"default", "accurate", "drained", "deleted", "registered", "measured", pipelines, keeper, "statefulset", "deployment", "killed"}
 	w := start(t, pools, false)
 	w.startKubelet(t)
 	rows := play(t, []scene{
@@ -76,11 +76,13 @@ func TestKubernetes(t *testing.T) {
 		{"a pod is deleted before its agent listens", w.deleteStarting},
 		{"an init container registers", w.initRegisters},
 		{"jobs for their times alone", w.measured},
+		{"KEDA asks Azure DevOps: the jobs of the tables below", w.asks(pipelines)},
+		{"KEDA asks the keeper: the same jobs", w.asks(keeper)},
 		{"`statefulSet`: three agents that stay", w.stay("statefulSet")},
 		{"`deployment`: three agents that stay", w.stay("deployment")},
 		{"a pod is killed, and a container in the middle of its job", w.killed}, // the last one, because it advances the emulator's clock
 	})
 	if *page != "" && rows != nil {
-		writePage(t, *page, "kubernetes", w.measurements(t, rows))
+		writePage(t, *page, "kubernetes", w.measurements(t, rows)+w.triggerTables())
 	}
 }

@@ -31,15 +31,25 @@ func (w *world) scaleReal(t *testing.T) *release {
 	return r
 }
 
-// keeperToken creates a Secret with the keeper's token. With a token, the keeper listens on its
+// keeperToken creates a Secret with the keeper's token, and the one that KEDA sends. With a token, the keeper listens on its
 // pod's address.
 func (w *world) keeperToken(t *testing.T, namespace string) {
 	t.Helper()
 	_, err := w.client.CoreV1().Namespaces().Create(w.ctx, &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = w.client.CoreV1().Secrets(namespace).Create(w.ctx, &v1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keep"},
-		StringData: map[string]string{"token": "a-token-of-the-keeper-s-page"}}, metav1.CreateOptions{})
+		StringData: map[string]string{"token": "a-token-of-the-keeper-s-page", "scaleToken": "a-token-that-keda-sends"}}, metav1.CreateOptions{})
 	must(t, err)
+}
+
+// KEDA asks the keeper, which two pods run. One of them is deleted.
+func (w *world) asksReal(t *testing.T) *release {
+	r := w.installTrigger(t, "asked", keeper)
+	r.served(t, r.queue(t, 1, "true"))
+	r.kubectl(t, "delete", "pod", r.keepers()[0].Name, "--wait=false")
+	r.served(t, r.queue(t, 3, "true"))
+	r.endsWith(t, 4)
+	return r
 }
 
 // kubectl drain waits for the jobs of the node. Their Kubernetes Jobs end Complete. Then the node

@@ -29,11 +29,12 @@ func TestNode(t *testing.T) {
 	must(t, machine.Enter())
 	emulated.Address = machine.Address // pods reach it
 	began := time.Now()
-	w := start(t, []string{"scaled", "nodedrain", "registered", "restarted", "probed", "hooked", "volume", "docker", "evicted"}, true)
+	w := start(t, []string{"scaled", "asked", "nodedrain", "registered", "restarted", "probed", "hooked", "volume", "docker", "evicted"}, true)
 	w.startNode(t)
 	t.Logf("the node is ready after %v; logs are in %s", time.Since(began).Round(time.Millisecond), w.dir)
 	rows := play(t, []scene{
 		{"KEDA's ScaledJobs, from zero and back", w.scaleReal},
+		{"KEDA asks the keeper, and one of two keepers is deleted", w.asksReal},
 		{"`kubectl drain` in the middle of KEDA's jobs", w.drainReal},
 		{"an init container registers, and the jobs' container has no identity", w.initRegisters},
 		{"`kubectl rollout restart` in the middle of jobs", w.restart},

@@ -62,7 +62,9 @@ func (w *world) install(t *testing.T, pool string, more values) *release {
 	file := w.path("values-" + pool + ".json")
 	must(t, os.WriteFile(file, b, 0o600))
 	w.helm(t, pool, "install", "azptend", chart, "--create-namespace", "--values", file)
-	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool { return ev.Type == "agent.added" && ev.Agent == placeholder })
+	w.event(t, pool, "the keeper makes the placeholder", func(ev emulated.Event) bool {
+		return ev.Type == "agent.added" && strings.HasPrefix(ev.Agent, placeholder)
+	})
 	return &release{world: w, pool: pool}
 }
 
@@ -166,18 +168,19 @@ func (r *release) madeExactly(t *testing.T, n int) {
 	}
 }
 
-// placeholder is the name of the keeper's placeholder by default.
+// placeholder is the name of the keeper's placeholder by default. With groups each has one, whose
+// name continues with the group's.
 const placeholder = "azptend-placeholder"
 
 // nothingLeft waits until the Jobs and their pods are deleted after their time to live, by when
 // KEDA has polled again. It checks that the pool has always had its placeholder and now has no
-// other agent, and that only the keeper's processes are left.
+// other agent, and that only the keepers' processes are left.
 func (r *release) nothingLeft(t *testing.T) {
 	t.Helper()
-	r.until(t, "no Job and no agent's pod is left", func() bool { return len(r.jobsThere()) == 0 && len(r.podsThere()) == 1 })
+	r.until(t, "no Job and no agent's pod is left", func() bool { return len(r.jobsThere()) == 0 && len(r.agentPods()) == 0 })
 	r.onlyPlaceholder(t)
 	for _, ev := range r.e.Events(t) {
-		if ev.Pool == r.pool && ev.Agent == placeholder && ev.Type == "agent.removed" {
+		if ev.Pool == r.pool && strings.HasPrefix(ev.Agent, placeholder) && ev.Type == "agent.removed" {
 			t.Errorf("the placeholder was removed at %v", ev.Time)
 		}
 	}
@@ -185,15 +188,16 @@ func (r *release) nothingLeft(t *testing.T) {
 	if r.kubelet == nil {
 		perPod = 2 // a real kubelet's pod has another one, which holds its namespaces
 	}
-	if left := containersBelowUs(t); len(left) != perPod {
-		t.Errorf("of the containers there are left %v, want the keeper's alone", left)
+	if left := containersBelowUs(t); len(left) != perPod*len(r.podsThere()) {
+		t.Errorf("of the containers there are left %v, want the keepers' alone", left)
 	}
 }
 
-// onlyPlaceholder checks that the pool has its placeholder and no other agent.
+// onlyPlaceholder checks that the pool has its placeholders and no other agent.
 func (r *release) onlyPlaceholder(t *testing.T) {
 	t.Helper()
-	if agents := r.agents(t); len(agents) != 1 || agents[0].Name != placeholder {
+	agents := r.agents(t)
+	if len(agents) == 0 || slices.ContainsFunc(agents, func(a emulated.Agent) bool { return !strings.HasPrefix(a.Name, placeholder) }) {
 		t.Errorf("in the pool there are left %+v", agents)
 	}
 }

@@ -42,6 +42,7 @@ type world struct {
 	tenant  string
 	values  values    // of all releases, besides those of install
 	waits   []waiting // the measurements
+	asked   []*situation
 
 	mu      sync.Mutex
 	changed chan struct{}        // closed at the next change of a Job or pod
@@ -112,7 +113,8 @@ func (w *world) startKEDA(t *testing.T) {
 	ctx, cancel := context.WithTimeout(w.ctx, *patience)
 	defer cancel()
 	must(t, w.cluster.StartKEDA(ctx, []string{"AZURE_CLIENT_ID=" + id.ClientID, "AZURE_TENANT_ID=" + id.Tenant, "AZURE_AUTHORITY_HOST=" + w.entra.URL,
-		"AZURE_FEDERATED_TOKEN_FILE=" + file, "SSL_CERT_FILE=" + w.entra.CA, "HTTPS_PROXY=" + w.entra.Proxy}))
+		"AZURE_FEDERATED_TOKEN_FILE=" + file, "SSL_CERT_FILE=" + w.entra.CA, "HTTPS_PROXY=" + w.entra.Proxy,
+		"HTTP_PROXY=" + w.serveServices(t), "NO_PROXY=" + emulated.Address}))
 }
 
 // translate plays Entra ID's trust in the cluster: the API server itself reviews a token, and the

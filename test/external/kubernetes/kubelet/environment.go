@@ -32,7 +32,7 @@ func (p *pod) environment(ctx context.Context, c v1.Container) ([]v1.EnvVar, err
 		}
 	}
 	for _, e := range c.Env {
-		value := expand(e.Value, out)
+		value := p.listenAddress(c, expand(e.Value, out))
 		if e.ValueFrom != nil {
 			var err error
 			if value, err = p.valueFrom(ctx, e.ValueFrom); err != nil {
@@ -42,6 +42,17 @@ func (p *pod) environment(ctx context.Context, c v1.Container) ([]v1.EnvVar, err
 		out = append(out, v1.EnvVar{Name: e.Name, Value: value})
 	}
 	return out, nil
+}
+
+// listenAddress adds the pod's address to a value that is a port of the container, such as ":8141".
+// Pods share this machine's network, so two of them could not listen on all its addresses.
+func (p *pod) listenAddress(c v1.Container, value string) string {
+	for _, port := range c.Ports {
+		if value == fmt.Sprintf(":%d", port.ContainerPort) {
+			return p.ip + value
+		}
+	}
+	return value
 }
 
 func (p *pod) dataOf(ctx context.Context, from v1.EnvFromSource) (map[string]string, error) {
@@ -103,8 +114,10 @@ func (p *pod) field(path string) (string, error) {
 		return p.v1.Spec.NodeName, nil
 	case "spec.serviceAccountName":
 		return p.v1.Spec.ServiceAccountName, nil
-	case "status.podIP", "status.hostIP":
-		return podIP, nil
+	case "status.podIP":
+		return p.ip, nil
+	case "status.hostIP":
+		return hostIP, nil
 	}
 	return "", fmt.Errorf("this kubelet has no field %s", path)
 }

@@ -1,6 +1,6 @@
 // Package kubelet is a small kubelet and scheduler for tests. It binds each pod to one of its nodes
 // and runs the pod's containers as processes of this machine, each in a mount, process id and host
-// name namespace. All of them share this machine's network. Probes, signals, grace periods,
+// name namespace. All of them share this machine's network, where each pod has a loopback address of its own. Probes, signals, grace periods,
 // restarts, statuses and volumes work like those of a kubelet, as far as azptend's chart needs
 // them. All images are the same one, Options.Image, whatever name a pod uses.
 package kubelet
@@ -40,11 +40,12 @@ type Options struct {
 // Kubelet runs pods until its context ends.
 type Kubelet struct {
 	Options
-	mu      sync.Mutex
-	pods    map[types.UID]*pod
-	started map[string]time.Time // by namespace/pod/container
-	running sync.WaitGroup
-	bound   int
+	mu        sync.Mutex
+	pods      map[types.UID]*pod
+	started   map[string]time.Time // by namespace/pod/container
+	running   sync.WaitGroup
+	bound     int
+	addresses int // of pods so far
 }
 
 // Start creates the nodes and starts the kubelet. All containers are killed when ctx ends. Wait

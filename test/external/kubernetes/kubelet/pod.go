@@ -17,6 +17,7 @@ type pod struct {
 	k       *Kubelet
 	v1      *v1.Pod // with the changes of the webhook
 	dir     string
+	ip      string
 	volumes map[string]string // name to directory
 
 	ending   chan struct{} // closed when it is being deleted
@@ -33,8 +34,11 @@ type pod struct {
 	problem    string
 }
 
+// newPod gives a pod its address. The kubelet's mu is held.
 func newPod(k *Kubelet, p *v1.Pod) *pod {
-	q := &pod{k: k, v1: p.DeepCopy(), dir: filepath.Join(k.Dir, string(p.UID)), volumes: map[string]string{}, ending: make(chan struct{}), killed: make(chan struct{}), over: make(chan struct{})}
+	k.addresses++
+	q := &pod{k: k, v1: p.DeepCopy(), ip: fmt.Sprintf("127.1.%d.%d", k.addresses/250, 1+k.addresses%250), dir: filepath.Join(k.Dir, string(p.UID)),
+		volumes: map[string]string{}, ending: make(chan struct{}), killed: make(chan struct{}), over: make(chan struct{})}
 	for _, c := range p.Spec.InitContainers {
 		q.inits = append(q.inits, &container{pod: q, Container: c})
 	}

@@ -102,7 +102,7 @@ func (c *container) ask(probe *v1.Probe) bool {
 	case probe.Exec != nil:
 		return c.exec(ctx, probe.Exec.Command)
 	case probe.HTTPGet != nil:
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", podIP, c.port(probe.HTTPGet.Port), probe.HTTPGet.Path), nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", c.pod.ip, c.port(probe.HTTPGet.Port), probe.HTTPGet.Path), nil)
 		if err != nil {
 			return false
 		}

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// podIP is the address of every pod, because all share this machine's loopback.
-const podIP = "127.0.0.1"
+// hostIP is the address of every node.
+const hostIP = "127.0.0.1"
 
 // report writes the pod's status. The patch keeps conditions that others set, such as
 // DisruptionTarget.
@@ -26,7 +26,7 @@ func (p *pod) report(ctx context.Context) {
 }
 
 func (p *pod) status() v1.PodStatus {
-	s := v1.PodStatus{Phase: p.phase(), HostIP: podIP, PodIP: podIP, PodIPs: []v1.PodIP{{IP: podIP}}, Message: p.problem, StartTime: &p.v1.CreationTimestamp}
+	s := v1.PodStatus{Phase: p.phase(), HostIP: hostIP, PodIP: p.ip, PodIPs: []v1.PodIP{{IP: p.ip}}, Message: p.problem, StartTime: &p.v1.CreationTimestamp}
 	ready := p.initDone
 	for _, c := range p.inits {
 		s.InitContainerStatuses = append(s.InitContainerStatuses, c.status())

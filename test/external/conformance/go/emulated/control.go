@@ -39,6 +39,7 @@ type Fault struct {
 	Path        string            `json:"path,omitempty"`
 	Times       int               `json:"times,omitempty"`
 	Status      int               `json:"status,omitempty"`
+	Delay       string            `json:"delay,omitempty"` // a duration such as "5s"
 	Body        string            `json:"body,omitempty"`
 	ContentType string            `json:"contentType,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
