@@ -49,7 +49,7 @@ type group struct {
 func (w *world) asks(trigger string) func(t *testing.T) *release {
 	return func(t *testing.T) *release {
 		r := w.installTrigger(t, trigger, trigger)
-		r.oneByOne(t, "20 jobs, one at a time", 20, func(map[string]bool) bool { return len(r.unfinished()) == 0 })
+		r.oneByOne(t, "20 jobs, one at a time", 20, func(map[string]bool) { r.allEnded(t) })
 		r.atOnce(t, "50 jobs at once", 50, 50)
 		r.keeperKilled(t)
 		r.noKeeper(t)
@@ -129,14 +129,19 @@ func (r *release) unfinished() (out []string) {
 	return out
 }
 
-// oneByOne queues n jobs, each as soon as the pool is ready for it, which knows the agents that have
-// run one. The jobs differ in length, so that they are queued at all times between two polls.
-func (r *release) oneByOne(t *testing.T, what string, n int, ready func(used map[string]bool) bool) {
+// allEnded waits until all Kubernetes Jobs have ended.
+func (r *release) allEnded(t *testing.T) {
+	t.Helper()
+	r.until(t, "all Kubernetes Jobs have ended", func() bool { return len(r.unfinished()) == 0 })
+}
+
+// oneByOne queues n jobs, each when ready returns, which gets the agents that have run one. The jobs
+// differ in length, so that they are queued at all times between two polls.
+func (r *release) oneByOne(t *testing.T, what string, n int, ready func(used map[string]bool)) {
 	t.Helper()
 	var ids []int64
 	used := map[string]bool{}
-	isReady := func() bool { return ready(used) }
-	r.until(t, "the pool is ready for the first job", isReady)
+	ready(used)
 	before := len(r.madeJobs())
 	for i := range n {
 		job := r.queue(t, 1, fmt.Sprintf("sleep %.1f", float64(i*askInterval)/float64(n)))
@@ -144,7 +149,7 @@ func (r *release) oneByOne(t *testing.T, what string, n int, ready func(used map
 			used[agent] = true
 		}
 		ids = append(ids, job...)
-		r.until(t, "the pool is ready for the next job", isReady)
+		ready(used)
 	}
 	r.note(t, what, ids, len(r.madeJobs())-before, n, true)
 }
@@ -155,7 +160,7 @@ func (r *release) atOnce(t *testing.T, what string, n, want int) {
 	before := len(r.madeJobs())
 	ids := r.queue(t, n, "true")
 	r.served(t, ids)
-	r.until(t, "all Kubernetes Jobs have ended", func() bool { return len(r.unfinished()) == 0 })
+	r.allEnded(t)
 	r.note(t, what, ids, len(r.madeJobs())-before, want, true)
 }
 
@@ -239,7 +244,7 @@ func (r *release) outage(t *testing.T, what string, want int, begin, end func())
 	r.kubectl(t, "wait", "scaledjob/azptend", "--for=condition=Ready=true", "--timeout", patience.String())
 	r.open(t, r.pool+"-"+gate)
 	r.served(t, running)
-	r.until(t, "all Kubernetes Jobs have ended", func() bool { return len(r.unfinished()) == 0 })
+	r.allEnded(t)
 	if made := len(r.madeJobs()) - before; made != 3 {
 		t.Errorf("%s: in the end KEDA made %d Kubernetes Jobs, want 3", what, made)
 	}
@@ -283,7 +288,7 @@ func (r *release) overlap(t *testing.T) {
 	r.reach(t, ids, "job.started")
 	r.open(t, r.pool+"-overlap")
 	r.served(t, ids)
-	r.until(t, "all Kubernetes Jobs have ended", func() bool { return len(r.unfinished()) == 0 }) // those without a job at their idle timeout
+	r.allEnded(t) // those without a job at their idle timeout
 	r.note(t, "50 jobs at once, and two ScaledJobs could run them", ids, len(r.madeJobs())-before, want, true)
 	r.helm(t, r.pool, "uninstall", "gpu")
 }
@@ -301,9 +306,16 @@ func (r *release) regroup(t *testing.T, groups ...group) {
 // warm queues jobs one at a time while three agents wait for jobs. Each job's agent is replaced.
 func (r *release) warm(t *testing.T) {
 	t.Helper()
+	before := r.e.LastEvent(t)
 	r.regroup(t, group{Name: "linux", Max: 100, Warm: []map[string]int{{"count": 3}}})
-	r.oneByOne(t, "20 jobs, one at a time, and 3 agents are warm", 20, func(used map[string]bool) bool {
-		return len(slices.DeleteFunc(r.agentPods(), func(p *v1.Pod) bool { return !isReady(p) || used[p.Name] })) >= 3
+	r.oneByOne(t, "20 jobs, one at a time, and 3 agents are warm", 20, func(used map[string]bool) {
+		idle := map[string]bool{}
+		r.event(t, r.pool, "three agents listen", func(ev emulated.Event) bool {
+			if ev.Type == "session.created" && ev.Seq > before && !used[ev.Agent] {
+				idle[ev.Agent] = true
+			}
+			return len(idle) == 3
+		})
 	})
 }
 
