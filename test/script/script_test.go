@@ -18,7 +18,7 @@ import (
 )
 
 // patience is the timeout of each wait of a script.
-const patience = 2 * time.Minute
+const patience = 60 * time.Second
 
 // scale divides the long times of the protocol (the pause after an empty poll, the long poll, the
 // job's lock). It does not change times of azptend, which has no such switch.

@@ -36,7 +36,7 @@ type play struct {
 
 const (
 	// cellTimeout limits a cell. Only a cell that fails reaches it.
-	cellTimeout = 5 * time.Minute
+	cellTimeout = 3 * time.Minute
 	// recoveryTimeout is how long azptend may take to serve again before it gets SIGTERM.
 	recoveryTimeout = 25 * time.Second
 	// exitTimeout limits the wait for an azptend that should exit.
